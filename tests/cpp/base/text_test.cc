@@ -1,0 +1,31 @@
+#include "base/text.h"
+
+#include <gtest/gtest.h>
+
+namespace tensorbundle {
+namespace {
+
+TEST(TextTest, ControlBytesCannotForgeALine) {
+  EXPECT_EQ(EscapeForMessage("a\nb\x1b[0m\x7f"), "a\\x0ab\\x1b[0m\\x7f");
+  EXPECT_EQ(EscapeForMessage(std::string("\0", 1)), "\\x00");
+}
+
+TEST(TextTest, ABackslashIsDoubledSoThatEscapesAreUnambiguous) {
+  EXPECT_EQ(EscapeForMessage("a\\x0a"), "a\\\\x0a");
+}
+
+TEST(TextTest, Utf8IsKept) { EXPECT_EQ(Quoted("gewicht/größe"), "\"gewicht/größe\""); }
+
+TEST(TextTest, ALongNameIsCutAndItsSizeTold) {
+  const std::string name = std::string(150, 'a') + std::string(150, 'b');
+  EXPECT_EQ(Quoted(name),
+            '"' + std::string(100, 'a') + "..." + std::string(100, 'b') + "\" (300 bytes)");
+}
+
+TEST(TextTest, HexHasAllEightDigits) {
+  EXPECT_EQ(Hex(0), "0x00000000");
+  EXPECT_EQ(Hex(0xa282ead8), "0xa282ead8");
+}
+
+}  // namespace
+}  // namespace tensorbundle
