@@ -1,0 +1,29 @@
+// The implementations of Extend(), one per kind of processor.
+//
+// For dispatch (crc32c.cc), for tests, which hold each of them against the same
+// vectors, and for benchmarks.  Everybody else includes checksum/crc32c.h.
+
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace tensorbundle::checksum {
+
+// Takes and returns the raw register: not inverted at either end, that is, the
+// complement of Crc32c::value().
+using ExtendFunction = uint32_t (*)(uint32_t state, Bytes bytes);
+
+struct CpuPath {
+  std::string_view name;  // "portable", "sse4.2", "avx512-vpclmulqdq", "armv8"
+  ExtendFunction extend;
+};
+
+// The paths that this processor and this build can run, slowest first; never
+// empty, since "portable" runs everywhere.
+std::vector<CpuPath> AvailablePaths();
+
+}  // namespace tensorbundle::checksum
