@@ -1,0 +1,268 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/arithmetic.h"
+#include "base/text.h"
+#include "checksum/crc32c.h"
+#include "format/compression.h"
+#include "format/table.h"
+
+namespace tensorbundle::format {
+namespace {
+
+bool ReadHandle(Cursor& cursor, BlockHandle& handle) {
+  return cursor.ReadVarint64(handle.offset) && cursor.ReadVarint64(handle.size);
+}
+
+// Of a handle that is known to lie inside the file.
+uint64_t EndOf(const BlockHandle& handle) {
+  return handle.offset + handle.size + kBlockTrailerSize;
+}
+
+bool Overlap(const BlockHandle& a, const BlockHandle& b) {
+  return a.offset < EndOf(b) && b.offset < EndOf(a);
+}
+
+std::string Describe(const BlockHandle& handle) {
+  return std::to_string(handle.size) + " bytes at offset " + std::to_string(handle.offset);
+}
+
+Status NotAscending(std::string_view key, bool repeats) {
+  if (repeats)
+    return Status(Code::kDuplicateKey, "the key " + Quoted(key) + " is there twice");
+  return Status(Code::kBadKeyOrder,
+                "the key " + Quoted(key) + " is less than one that stands before it");
+}
+
+Status OverLimit(uint64_t size) {
+  return Status(Code::kLimitExceeded, "a block of " + std::to_string(size) +
+                                          " bytes; the limit is " +
+                                          std::to_string(kMaxBlockSize));
+}
+
+}  // namespace
+
+// A file's size is below 2^63, so the product could only wrap for a span that is not
+// a file.
+TableReader::TableReader(Bytes file)
+    : file_(file),
+      memory_left_(CheckedMultiply(file.size(), kMaxGrowth).value_or(UINT64_MAX / 2) +
+                   kGrowthAllowance) {}
+
+Result<std::unique_ptr<TableReader>> TableReader::Open(Bytes file) {
+  if (file.size() < kFooterSize) {
+    return Status(Code::kTruncatedIndex, "the file has " + std::to_string(file.size()) +
+                                             " bytes, its footer alone should have " +
+                                             std::to_string(kFooterSize));
+  }
+  std::unique_ptr<TableReader> reader(new TableReader(file));
+  const uint64_t footer_offset = file.size() - kFooterSize;
+  auto index = reader->ReadFooter();
+  if (!index.ok()) return std::move(index).status().WithOffset(footer_offset);
+  Status status = reader->ReadIndexBlock(*index);
+  if (!status.ok()) return std::move(status).WithOffset(index->offset);
+  return reader;
+}
+
+// The handle of the index block.
+Result<BlockHandle> TableReader::ReadFooter() const {
+  const Bytes footer = file_.last(kFooterSize);
+  const uint64_t magic = LoadFixed64(footer.last(sizeof(kTableMagic)));
+  if (magic != kTableMagic) {
+    return Status(Code::kBadMagic, "the last 8 bytes are not the magic of an index file");
+  }
+  Cursor cursor(footer.first(kFooterSize - sizeof(kTableMagic)));
+  BlockHandle metaindex;  // never read, as it is for filters, which we have no use for
+  BlockHandle index;
+  if (!ReadHandle(cursor, metaindex) || !ReadHandle(cursor, index)) {
+    return Status(Code::kBadHandle, "the footer's handles are not varints");
+  }
+  TB_RETURN_IF_ERROR(CheckPlace(metaindex, "the metaindex block"));
+  TB_RETURN_IF_ERROR(CheckPlace(index, "the index block"));
+  return index;
+}
+
+// Each handle is compared with the file's size before anything is read through it.
+Status TableReader::CheckPlace(const BlockHandle& handle, const std::string& what) const {
+  const uint64_t limit = file_.size() - kFooterSize;
+  if (handle.offset > limit || handle.size > limit - handle.offset ||
+      kBlockTrailerSize > limit - handle.offset - handle.size) {
+    return Status(Code::kBadHandle, what + ", " + Describe(handle) +
+                                        " and a trailer, is not inside the " +
+                                        std::to_string(limit) + " bytes before the footer");
+  }
+  return Status();
+}
+
+Status TableReader::ReadIndexBlock(const BlockHandle& index) {
+  std::string decoded;
+  TB_ASSIGN_OR_RETURN(const Bytes contents, LoadBlock(index, decoded));
+  TB_ASSIGN_OR_RETURN(const BlockReader block, BlockReader::Open(contents));
+  BlockIterator entry(block);
+  while (entry.Next()) {
+    TB_RETURN_IF_ERROR(AddDataBlock(entry.key(), entry.value(), index));
+  }
+  return entry.status();
+}
+
+Status TableReader::AddDataBlock(std::string_view separator, Bytes value,
+                                 const BlockHandle& index) {
+  const std::string what = "data block " + std::to_string(blocks_.size());
+  Cursor cursor(value);
+  BlockHandle handle;
+  if (!ReadHandle(cursor, handle)) {
+    return Status(Code::kBadHandle, "the handle of " + what + " is not two varints");
+  }
+  TB_RETURN_IF_ERROR(CheckPlace(handle, what));
+  if (handle.size == 0) return Status(Code::kBadBlock, what + " has no bytes");
+  if (Overlap(handle, index)) {
+    return Status(Code::kBadBlock, what + ", " + Describe(handle) +
+                                       ", overlaps the index block, " + Describe(index));
+  }
+  if (!blocks_.empty()) {
+    const DataBlock& previous = blocks_.back();
+    if (handle.offset < EndOf(previous.handle)) {
+      return Status(Code::kBadHandle, what + ", " + Describe(handle) +
+                                          ", does not lie behind the one before it, " +
+                                          Describe(previous.handle));
+    }
+    if (separator <= previous.separator) {
+      return NotAscending(separator, separator == previous.separator);
+    }
+  }
+  TB_RETURN_IF_ERROR(ChargeMemory(separator.size()));
+  DataBlock& block = blocks_.emplace_back();
+  block.separator = separator;
+  block.handle = handle;
+  return Status();
+}
+
+// Prefix compression and Snappy let a small file claim much memory.
+Status TableReader::ChargeMemory(uint64_t size) const {
+  uint64_t left = memory_left_.load(std::memory_order_relaxed);
+  do {
+    if (size > left) {
+      return Status(Code::kLimitExceeded,
+                    "the decoded index would take more than " + std::to_string(kMaxGrowth) +
+                        " times the file's " + std::to_string(file_.size()) + " bytes and " +
+                        std::to_string(kGrowthAllowance));
+    }
+  } while (!memory_left_.compare_exchange_weak(left, left - size, std::memory_order_relaxed));
+  return Status();
+}
+
+// The checked and decoded bytes of a block; `decoded` owns them where the block is
+// compressed, else they are the file's.
+//
+// REQUIRES: CheckPlace(handle) was OK
+Result<Bytes> TableReader::LoadBlock(const BlockHandle& handle, std::string& decoded) const {
+  if (handle.size > kMaxBlockSize) return OverLimit(handle.size);
+  TB_ASSIGN_OR_RETURN(const Bytes with_type, Subspan(file_, handle.offset, handle.size + 1));
+  TB_ASSIGN_OR_RETURN(const Bytes stored_crc,
+                      Subspan(file_, handle.offset + with_type.size(), sizeof(uint32_t)));
+  const checksum::MaskedCrc32c stored(LoadFixed32(stored_crc));
+  const checksum::MaskedCrc32c computed = checksum::Mask(checksum::Compute(with_type));
+  if (stored != computed) {
+    return Status(Code::kBadBlockChecksum, "the block's checksum is " + Hex(computed.value()) +
+                                               ", stored is " + Hex(stored.value()));
+  }
+  const Bytes contents = with_type.first(handle.size);
+  const auto type = std::to_integer<uint8_t>(with_type.back());
+  if (type == static_cast<uint8_t>(Compression::kNone)) return contents;
+  if (type == static_cast<uint8_t>(Compression::kSnappy)) return Decompress(contents, decoded);
+  return Status(Code::kBadCompression,
+                "compression type " + std::to_string(type) + " is not known");
+}
+
+Result<Bytes> TableReader::Decompress(Bytes stored, std::string& decoded) const {
+  TB_ASSIGN_OR_RETURN(const uint64_t size, SnappyDecodedSize(stored));
+  if (size > kMaxBlockSize) return OverLimit(size);
+  TB_RETURN_IF_ERROR(ChargeMemory(size));
+  TB_ASSIGN_OR_RETURN(decoded, DecodeSnappy(stored));
+  return AsBytes(decoded);
+}
+
+// The block, checked by whoever comes first.
+Result<BlockReader> TableReader::CheckedContents(size_t index) const {
+  const DataBlock& data_block = blocks_[index];
+  const CheckedBlock* checked = data_block.checked.load(std::memory_order_acquire);
+  if (checked == nullptr) checked = CheckBlock(index);
+  if (!checked->fault.ok()) return checked->fault;
+  return BlockReader::Open(checked->contents);
+}
+
+const TableReader::CheckedBlock* TableReader::CheckBlock(size_t index) const {
+  const std::lock_guard lock(check_mutexes_[index % check_mutexes_.size()]);
+  const DataBlock& block = blocks_[index];
+  const CheckedBlock* checked = block.checked.load(std::memory_order_relaxed);
+  if (checked != nullptr) return checked;  // somebody was faster
+  auto fresh = std::make_unique<CheckedBlock>();
+  const auto contents = LoadBlock(block.handle, fresh->decoded);
+  fresh->fault = contents.ok() ? CheckKeys(index, *contents) : contents.status();
+  if (fresh->fault.ok()) {
+    fresh->contents = *contents;
+  } else {
+    fresh->decoded = std::string();
+    fresh->fault = std::move(fresh->fault).WithOffset(block.handle.offset);
+  }
+  block.owned = std::move(fresh);
+  block.checked.store(block.owned.get(), std::memory_order_release);
+  return block.owned.get();
+}
+
+// Every entry decodes, and the keys ascend from the separator before the block to
+// its own.
+Status TableReader::CheckKeys(size_t index, Bytes contents) const {
+  TB_ASSIGN_OR_RETURN(const BlockReader block, BlockReader::Open(contents));
+  BlockIterator entry(block);
+  uint64_t keys_size = 0;
+  bool first = true;
+  while (entry.Next()) {
+    if (entry.step() != BlockIterator::Step::kAscends) {
+      return NotAscending(entry.key(), entry.step() == BlockIterator::Step::kRepeats);
+    }
+    if (first && index > 0 && entry.key() <= blocks_[index - 1].separator) {
+      return NotAscending(entry.key(), entry.key() == blocks_[index - 1].separator);
+    }
+    first = false;
+    keys_size += entry.key().size();  // of at most kMaxBlockSize entries and kMaxKeySize each
+    if (keys_size / kMaxKeyGrowth > contents.size()) {
+      return Status(Code::kLimitExceeded, "a block of " + std::to_string(contents.size()) +
+                                              " bytes has keys of more than " +
+                                              std::to_string(kMaxKeyGrowth) + " times that");
+    }
+  }
+  TB_RETURN_IF_ERROR(entry.status());
+  const std::string& separator = blocks_[index].separator;
+  if (!first && entry.key() > separator) {
+    return Status(Code::kBadKeyOrder, "the block's last key " + Quoted(entry.key()) +
+                                          " is greater than its separator " +
+                                          Quoted(separator));
+  }
+  return Status();
+}
+
+Result<std::optional<Bytes>> TableReader::Find(std::string_view key) const {
+  const auto block = std::lower_bound(
+      blocks_.begin(), blocks_.end(), key,
+      [](const DataBlock& b, std::string_view wanted) { return b.separator < wanted; });
+  if (block == blocks_.end()) return std::optional<Bytes>();
+  const auto index = static_cast<size_t>(block - blocks_.begin());
+  TB_ASSIGN_OR_RETURN(const BlockReader contents, CheckedContents(index));
+  BlockIterator entry(contents);
+  if (entry.Seek(key) && entry.key() == key) return std::optional<Bytes>(entry.value());
+  TB_RETURN_IF_ERROR(entry.status());
+  return std::optional<Bytes>();
+}
+
+Status TableReader::ForEach(const Visitor& visit) const {
+  for (size_t index = 0; index < blocks_.size(); ++index) {
+    TB_ASSIGN_OR_RETURN(const BlockReader contents, CheckedContents(index));
+    BlockIterator entry(contents);
+    while (entry.Next()) TB_RETURN_IF_ERROR(visit(entry.key(), entry.value()));
+    TB_RETURN_IF_ERROR(entry.status());
+  }
+  return Status();
+}
+
+}  // namespace tensorbundle::format
