@@ -1,0 +1,37 @@
+// Memory straight from the kernel: zeroed, aligned to a page (from 2 MiB on to a huge
+// page, where the kernel grants those), and given back whole when the buffer goes.
+//
+// AlignedBuffer is a resource: it owns one anonymous mmap(2) region.  It is moved
+// or shared, never copied.
+//
+// Threads: the buffer itself is immutable; its bytes are the owner's business.
+
+#pragma once
+
+#include <cstdint>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace tensorbundle::io {
+
+class AlignedBuffer {
+ public:
+  // Errors: kSystem  ENOMEM
+  static Result<AlignedBuffer> Allocate(uint64_t size);
+
+  AlignedBuffer(AlignedBuffer&& other) noexcept;
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
+  ~AlignedBuffer();
+
+  MutableBytes bytes() const { return {data_, size_}; }
+  uint64_t size() const { return size_; }
+
+ private:
+  AlignedBuffer(std::byte* data, uint64_t size) : data_(data), size_(size) {}
+
+  std::byte* data_ = nullptr;  // owned; null if and only if size_ is 0
+  uint64_t size_ = 0;
+};
+
+}  // namespace tensorbundle::io

@@ -1,0 +1,45 @@
+// One file that is open through a descriptor.
+//
+// Each object owns its descriptor.  Threads: as storage.h says.
+
+#pragma once
+
+#include <string>
+
+#include "io/posix_calls.h"
+#include "io/storage.h"
+#include "io/unique_fd.h"
+
+namespace tensorbundle::io {
+
+class PosixReadableFile final : public ReadableFile {
+ public:
+  PosixReadableFile(std::string path, RegularFile file);
+
+  Status ReadAt(uint64_t offset, MutableBytes out) const override;
+  uint64_t size() const override { return file_.size; }
+  const std::string& path() const override { return path_; }
+
+ private:
+  const std::string path_;
+  const RegularFile file_;
+};
+
+class PosixWritableFile final : public WritableFile {
+ public:
+  PosixWritableFile(std::string path, UniqueFd fd);
+
+  Status Allocate(uint64_t size) override;
+  Status WriteAt(uint64_t offset, Bytes bytes) override;
+  Status Truncate(uint64_t size) override;
+  Status Sync() override;
+  Status Close() override;
+  const std::string& path() const override { return path_; }
+
+ private:
+  const std::string path_;
+  UniqueFd fd_;         // invalid once closed
+  Status sync_status_;  // the first failure of Sync(), for good
+};
+
+}  // namespace tensorbundle::io

@@ -1,0 +1,17 @@
+#include "io/storage.h"
+
+namespace tensorbundle::io {
+
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  const size_t last = path.find_last_not_of('/', slash);  // "a//b" is in "a"
+  return last == std::string::npos ? "/" : path.substr(0, last + 1);
+}
+
+std::string BaseNameOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+}  // namespace tensorbundle::io

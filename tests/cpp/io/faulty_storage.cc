@@ -1,0 +1,207 @@
+#include "io/faulty_storage.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+namespace tensorbundle::io {
+
+// The faults to come and the calls so far.
+class FaultyStorage::Script {
+ public:
+  // Counts `call`; the failure that is due for it, or OK.
+  Status Count(Call call) {
+    const std::lock_guard guard(mutex_);
+    const Operation operation = call.operation;
+    const std::string path = call.path;
+    log_.push_back(std::move(call));
+    for (const Fault& fault : faults_) {
+      if (fault.operation.has_value() && *fault.operation != operation) continue;
+      const uint64_t number = fault.operation.has_value() ? CountOf(operation) : log_.size();
+      if (number == fault.nth || (fault.for_ever && number > fault.nth)) {
+        return Status::System(fault.error_number, OperationName(operation), path);
+      }
+    }
+    return Status();
+  }
+
+  void Add(const Fault& fault) {
+    const std::lock_guard guard(mutex_);
+    faults_.push_back(fault);
+  }
+
+  void ClearFaults() {
+    const std::lock_guard guard(mutex_);
+    faults_.clear();
+  }
+
+  uint64_t calls(Operation operation) const {
+    const std::lock_guard guard(mutex_);
+    return CountOf(operation);
+  }
+
+  std::vector<Call> log() const {
+    const std::lock_guard guard(mutex_);
+    return log_;
+  }
+
+ private:
+  uint64_t CountOf(Operation operation) const {
+    return static_cast<uint64_t>(std::count_if(
+        log_.begin(), log_.end(), [&](const Call& c) { return c.operation == operation; }));
+  }
+
+  mutable std::mutex mutex_;
+  std::vector<Fault> faults_;
+  std::vector<Call> log_;
+};
+
+namespace {
+
+using ScriptPtr = std::shared_ptr<FaultyStorage::Script>;
+
+class FaultyReadableFile final : public ReadableFile {
+ public:
+  FaultyReadableFile(ScriptPtr script, std::unique_ptr<ReadableFile> wrapped)
+      : script_(std::move(script)), wrapped_(std::move(wrapped)) {}
+
+  Status ReadAt(uint64_t offset, MutableBytes out) const override {
+    TB_RETURN_IF_ERROR(script_->Count({Operation::kRead, path(), offset, out.size(), {}}));
+    return wrapped_->ReadAt(offset, out);
+  }
+  uint64_t size() const override { return wrapped_->size(); }
+  const std::string& path() const override { return wrapped_->path(); }
+
+ private:
+  const ScriptPtr script_;
+  const std::unique_ptr<ReadableFile> wrapped_;
+};
+
+class FaultyWritableFile final : public WritableFile {
+ public:
+  FaultyWritableFile(ScriptPtr script, std::unique_ptr<WritableFile> wrapped)
+      : script_(std::move(script)), wrapped_(std::move(wrapped)) {}
+
+  Status Allocate(uint64_t size) override {
+    TB_RETURN_IF_ERROR(script_->Count({Operation::kAllocate, path(), 0, size, {}}));
+    return wrapped_->Allocate(size);
+  }
+  Status WriteAt(uint64_t offset, Bytes bytes) override {
+    TB_RETURN_IF_ERROR(script_->Count({Operation::kWrite, path(), offset, bytes.size(), {}}));
+    return wrapped_->WriteAt(offset, bytes);
+  }
+  Status Truncate(uint64_t size) override {
+    TB_RETURN_IF_ERROR(script_->Count({Operation::kTruncate, path(), 0, size, {}}));
+    return wrapped_->Truncate(size);
+  }
+  Status Sync() override {
+    TB_RETURN_IF_ERROR(script_->Count({Operation::kSync, path(), 0, 0, {}}));
+    return wrapped_->Sync();
+  }
+  // Where it fails, the wrapped file is closed by its destructor.
+  Status Close() override {
+    TB_RETURN_IF_ERROR(script_->Count({Operation::kClose, path(), 0, 0, {}}));
+    return wrapped_->Close();
+  }
+  const std::string& path() const override { return wrapped_->path(); }
+
+ private:
+  const ScriptPtr script_;
+  const std::unique_ptr<WritableFile> wrapped_;
+};
+
+}  // namespace
+
+std::string_view OperationName(Operation operation) {
+  switch (operation) {
+    case Operation::kOpen: return "open";
+    case Operation::kRead: return "read";
+    case Operation::kMap: return "map";
+    case Operation::kCreate: return "create";
+    case Operation::kAllocate: return "allocate";
+    case Operation::kWrite: return "write";
+    case Operation::kTruncate: return "truncate";
+    case Operation::kSync: return "sync";
+    case Operation::kClose: return "close";
+    case Operation::kRename: return "rename";
+    case Operation::kRemove: return "remove";
+    case Operation::kExists: return "exists";
+    case Operation::kList: return "list";
+    case Operation::kMakeDirectory: return "make_directory";
+    case Operation::kRemoveDirectory: return "remove_directory";
+    case Operation::kSyncDirectory: return "sync_directory";
+    case Operation::kLock: return "lock";
+  }
+  return "unknown";
+}
+
+FaultyStorage::FaultyStorage(Storage& wrapped)
+    : wrapped_(wrapped), script_(std::make_shared<Script>()) {}
+
+void FaultyStorage::FailCall(const Fault& fault) { script_->Add(fault); }
+void FaultyStorage::ClearFaults() { script_->ClearFaults(); }
+uint64_t FaultyStorage::calls() const { return script_->log().size(); }
+uint64_t FaultyStorage::calls(Operation operation) const { return script_->calls(operation); }
+std::vector<Call> FaultyStorage::log() const { return script_->log(); }
+
+Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenForRead(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kOpen, path, 0, 0, {}}));
+  TB_ASSIGN_OR_RETURN(auto file, wrapped_.OpenForRead(path));
+  return std::unique_ptr<ReadableFile>(
+      std::make_unique<FaultyReadableFile>(script_, std::move(file)));
+}
+
+Result<std::shared_ptr<const MappedFile>> FaultyStorage::Map(const std::string& path,
+                                                             MapAccess access) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kMap, path, 0, 0, {}}));
+  return wrapped_.Map(path, access);
+}
+
+Result<std::unique_ptr<WritableFile>> FaultyStorage::Create(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kCreate, path, 0, 0, {}}));
+  TB_ASSIGN_OR_RETURN(auto file, wrapped_.Create(path));
+  return std::unique_ptr<WritableFile>(
+      std::make_unique<FaultyWritableFile>(script_, std::move(file)));
+}
+
+Status FaultyStorage::Rename(const std::string& from, const std::string& to) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kRename, from, 0, 0, to}));
+  return wrapped_.Rename(from, to);
+}
+
+Status FaultyStorage::Remove(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kRemove, path, 0, 0, {}}));
+  return wrapped_.Remove(path);
+}
+
+Result<bool> FaultyStorage::Exists(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kExists, path, 0, 0, {}}));
+  return wrapped_.Exists(path);
+}
+
+Result<std::vector<std::string>> FaultyStorage::List(const std::string& directory) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kList, directory, 0, 0, {}}));
+  return wrapped_.List(directory);
+}
+
+Result<bool> FaultyStorage::MakeDirectory(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kMakeDirectory, path, 0, 0, {}}));
+  return wrapped_.MakeDirectory(path);
+}
+
+Status FaultyStorage::RemoveDirectory(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kRemoveDirectory, path, 0, 0, {}}));
+  return wrapped_.RemoveDirectory(path);
+}
+
+Status FaultyStorage::SyncDirectory(const std::string& directory) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kSyncDirectory, directory, 0, 0, {}}));
+  return wrapped_.SyncDirectory(directory);
+}
+
+Result<std::unique_ptr<Lock>> FaultyStorage::TryLock(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kLock, path, 0, 0, {}}));
+  return wrapped_.TryLock(path);
+}
+
+}  // namespace tensorbundle::io

@@ -1,0 +1,102 @@
+// A storage that fails where a test says, and remembers what was asked of it.
+//
+// It wraps another storage, which it does not own, and passes every call on that
+// is not to fail.  A call that fails has no effect at all.
+//
+// To fail each call of a save in turn: run it once and read calls(); then, for k from
+// 1 to that number, FailCall({.nth = k}) on a fresh FaultyStorage.
+//
+// Threads: guarded, so threads may share it as they may any Storage.  With threads,
+// which call is the k-th is up to them.
+
+#pragma once
+
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/storage.h"
+
+namespace tensorbundle::io {
+
+enum class Operation : uint8_t {
+  kOpen,
+  kRead,
+  kMap,
+  kCreate,
+  kAllocate,
+  kWrite,
+  kTruncate,
+  kSync,
+  kClose,
+  kRename,
+  kRemove,
+  kExists,
+  kList,
+  kMakeDirectory,
+  kRemoveDirectory,
+  kSyncDirectory,
+  kLock,
+};
+
+// "make_directory" for kMakeDirectory.
+std::string_view OperationName(Operation operation);
+
+// Which call fails, and how.
+struct Fault {
+  std::optional<Operation> operation;  // absent: a call of any kind
+  uint64_t nth = 1;                    // of the calls counted from the start, from 1 on
+  int error_number = EIO;
+  bool for_ever = false;  // and every such call after it, as when the process dies
+};
+
+// One call, whether it failed or not.
+struct Call {
+  Operation operation;
+  std::string path;
+  uint64_t offset = 0;      // kRead, kWrite
+  uint64_t size = 0;        // kRead, kWrite, kAllocate, kTruncate: bytes
+  std::string destination;  // kRename
+  bool operator==(const Call&) const = default;
+};
+
+class FaultyStorage final : public Storage {
+ public:
+  // `wrapped` outlives this; the files it hands out may outlive both.
+  explicit FaultyStorage(Storage& wrapped);
+
+  // Adds a fault.  What has been added stays until ClearFaults().
+  void FailCall(const Fault& fault);
+  void ClearFaults();
+
+  // How many calls there have been, and how many of one kind.
+  uint64_t calls() const;
+  uint64_t calls(Operation operation) const;
+
+  // Every call so far, in the order of their counting.
+  std::vector<Call> log() const;
+
+  Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
+  Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
+                                                MapAccess access) override;
+  Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
+  Status Rename(const std::string& from, const std::string& to) override;
+  Status Remove(const std::string& path) override;
+  Result<bool> Exists(const std::string& path) override;
+  Result<std::vector<std::string>> List(const std::string& directory) override;
+  Result<bool> MakeDirectory(const std::string& path) override;
+  Status RemoveDirectory(const std::string& path) override;
+  Status SyncDirectory(const std::string& directory) override;
+  Result<std::unique_ptr<Lock>> TryLock(const std::string& path) override;
+
+  class Script;  // what the storage shares with its files
+
+ private:
+  Storage& wrapped_;
+  const std::shared_ptr<Script> script_;
+};
+
+}  // namespace tensorbundle::io

@@ -1,0 +1,92 @@
+// What the conformance suites have in common: every kind of Storage, each with an
+// empty directory, and the short ways to say what a test expects.
+
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "io/memory_storage.h"
+#include "io/posix_storage.h"
+#include "io/storage.h"
+#include "io/temp_directory.h"
+
+namespace tensorbundle::io {
+
+// ASSERT_OK(x) and EXPECT_OK(x) for a Status; the failure shows the message.
+#define EXPECT_OK(expr) EXPECT_EQ((expr).ToString(), "ok")
+#define ASSERT_OK(expr) ASSERT_EQ((expr).ToString(), "ok")
+
+// A failed system call on `path`: the errno, and a place to look at.
+inline void ExpectSystemError(const Status& status, int error_number,
+                              const std::string& path) {
+  EXPECT_EQ(CodeName(status.code()), "System") << status.ToString();
+  EXPECT_EQ(status.error_number(), error_number) << status.ToString();
+  EXPECT_EQ(status.path(), path);
+}
+
+inline void ExpectCode(const Status& status, Code code, const std::string& path) {
+  EXPECT_EQ(CodeName(status.code()), CodeName(code)) << status.ToString();
+  EXPECT_EQ(status.path(), path);
+}
+
+// A whole file from `text`, and back.
+inline void WriteFile(Storage& storage, const std::string& path, std::string_view text) {
+  auto file = storage.Create(path);
+  ASSERT_OK(file.status());
+  EXPECT_OK((*file)->WriteAt(0, AsBytes(text)));
+  EXPECT_OK((*file)->Close());
+}
+
+inline std::string Read(const ReadableFile& file, uint64_t offset, uint64_t size) {
+  std::string text(size, '?');
+  EXPECT_OK(file.ReadAt(offset, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+inline std::string ReadFile(Storage& storage, const std::string& path) {
+  const auto file = storage.OpenForRead(path);
+  EXPECT_OK(file.status());
+  return file.ok() ? Read(**file, 0, (*file)->size()) : "";
+}
+
+struct PosixKind {
+  static constexpr char kName[] = "Posix";
+  std::string root() const { return directory.path(); }
+
+  TempDirectory directory;
+  std::unique_ptr<Storage> storage = MakePosixStorage();
+};
+
+struct MemoryKind {
+  static constexpr char kName[] = "Memory";
+  MemoryKind() { EXPECT_OK(storage->MakeDirectory(root()).status()); }
+  std::string root() const { return "/root"; }
+
+  std::unique_ptr<Storage> storage = MakeMemoryStorage();
+};
+
+using StorageKinds = ::testing::Types<PosixKind, MemoryKind>;
+
+struct StorageKindNames {
+  template <typename Kind>
+  static std::string GetName(int) {
+    return Kind::kName;
+  }
+};
+
+template <typename Kind>
+class StorageFixture : public ::testing::Test {
+ protected:
+  Storage& storage() { return *kind_.storage; }
+  std::string root() const { return kind_.root(); }
+  std::string Path(const std::string& name) const { return root() + "/" + name; }
+
+ private:
+  Kind kind_;
+};
+
+}  // namespace tensorbundle::io
