@@ -1,0 +1,124 @@
+#include "engine/bundle.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "format/naming.h"
+#include "format/slices.h"
+
+namespace tensorbundle::engine {
+namespace {
+
+// A data file that is not there is the bundle's fault, not the caller's path.
+Status NameMissingShard(Status status, uint32_t shard) {
+  if (status.error_number() == ENOENT) {
+    status = Status(Code::kMissingShard, "the data file is missing").WithPath(status.path());
+  }
+  return std::move(status).WithShard(shard);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
+                                             std::string prefix) {
+  std::unique_ptr<Bundle> bundle(new Bundle(std::move(storage), std::move(prefix)));
+  TB_RETURN_IF_ERROR(bundle->ReadIndex().WithPath(format::IndexPath(bundle->prefix_)));
+  return bundle;
+}
+
+Status Bundle::ReadIndex() {
+  TB_ASSIGN_OR_RETURN(index_,
+                      storage_->Map(format::IndexPath(prefix_), io::MapAccess::kReadOnly));
+  TB_ASSIGN_OR_RETURN(const Bytes file, index_->View(0, index_->size()));
+  TB_ASSIGN_OR_RETURN(table_, format::TableReader::Open(file));
+  TB_ASSIGN_OR_RETURN(const std::optional<Bytes> header, table_->Find(""));
+  if (!header.has_value()) {
+    return Status(Code::kMissingHeader, "the index has no header entry");
+  }
+  TB_ASSIGN_OR_RETURN(header_, format::DecodeHeader(*header));
+  return Status();
+}
+
+Result<format::Entry> Bundle::Decode(Bytes value) const {
+  TB_ASSIGN_OR_RETURN(format::Entry entry, format::DecodeEntry(value));
+  if (entry.slices.empty() && entry.shard_id >= header_.num_shards) {
+    return Status(Code::kBadShardId, "shard " + std::to_string(entry.shard_id) +
+                                         " of a bundle with " +
+                                         std::to_string(header_.num_shards) + " shards");
+  }
+  return entry;
+}
+
+Result<format::Entry> Bundle::Find(std::string_view name) const {
+  const auto place = [&](Status status) {
+    return std::move(status).WithKey(std::string(name)).WithPath(format::IndexPath(prefix_));
+  };
+  if (name.empty() || format::DecodeSliceKey(name).has_value()) {
+    return place(Status(Code::kNotFound, "not in the bundle"));
+  }
+  auto value = table_->Find(name);
+  if (!value.ok()) return place(std::move(value).status());
+  if (!value->has_value()) return place(Status(Code::kNotFound, "not in the bundle"));
+  auto entry = Decode(**value);
+  if (!entry.ok()) return place(std::move(entry).status());
+  return entry;
+}
+
+Status Bundle::ForEach(const Visitor& visit) const {
+  return table_
+      ->ForEach([&](std::string_view key, Bytes value) {
+        if (key.empty() || (key[0] == '\0' && format::DecodeSliceKey(key))) return Status();
+        auto entry = Decode(value);
+        if (entry.ok()) return visit(key, std::move(entry));
+        return visit(key, std::move(entry)
+                              .status()
+                              .WithKey(std::string(key))
+                              .WithPath(format::IndexPath(prefix_)));
+      })
+      .WithPath(format::IndexPath(prefix_));
+}
+
+Status Bundle::CheckReadable(const format::Entry& entry) const {
+  if (!entry.slices.empty()) {
+    return Status(Code::kUnsupportedLayout,
+                  "stored in " + std::to_string(entry.slices.size()) +
+                      " parts; partitioned tensors are listed, not read");
+  }
+  if (entry.dtype == format::DType::kVariant) {
+    return Status(Code::kUnsupportedDType, "variants cannot be read without TensorFlow");
+  }
+  if (header_.big_endian) {
+    return Status(Code::kUnsupportedEndianness, "the bundle is big-endian");
+  }
+  return Status();
+}
+
+Result<Bundle::View> Bundle::Map(const format::Entry& entry, io::MapAccess access) const {
+  TB_RETURN_IF_ERROR(CheckReadable(entry));
+  std::shared_ptr<const io::MappedFile> file;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto& slot = shards_[{entry.shard_id, access}];
+    if (slot == nullptr) {
+      auto mapped = storage_->Map(ShardPath(entry.shard_id), access);
+      if (!mapped.ok()) return NameMissingShard(std::move(mapped).status(), entry.shard_id);
+      slot = std::move(mapped).value();
+    }
+    file = slot;
+  }
+  auto bytes = file->View(entry.offset, entry.size);
+  if (!bytes.ok()) return std::move(bytes).status().WithShard(entry.shard_id);
+  return View{std::move(file), *bytes};
+}
+
+Result<std::unique_ptr<io::ReadableFile>> Bundle::OpenShard(uint32_t shard) const {
+  auto file = storage_->OpenForRead(ShardPath(shard));
+  if (!file.ok()) return NameMissingShard(std::move(file).status(), shard);
+  return file;
+}
+
+std::string Bundle::ShardPath(uint32_t shard) const {
+  return format::ShardPath(prefix_, shard, header_.num_shards);
+}
+
+}  // namespace tensorbundle::engine

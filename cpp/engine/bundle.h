@@ -1,0 +1,91 @@
+// An open bundle: its header and index, and the way to its data files.
+//
+// Opening maps the index and checks its frame (footer, index block, header); entries
+// are decoded when asked for.  Data files are opened when bytes are wanted and are
+// named by the shard number only after it has been checked against the header.
+//
+// Ownership: a Bundle owns the mapping of its index and of every shard that was
+// mapped through it.  Views share the shard's mapping, so they may outlive it.
+//
+// Threads: immutable but for the map of shards, which has a lock; any thread may call
+// any method.
+//
+// Trust: the index is from disk.  An entry that leaves here lies inside its shard.
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "format/entry.h"
+#include "format/table.h"
+#include "io/mapped_file.h"
+#include "io/storage.h"
+
+namespace tensorbundle::engine {
+
+class Bundle {
+ public:
+  // Called with each tensor's name and what DecodeEntry() made of its value.
+  using Visitor = std::function<Status(std::string_view name, Result<format::Entry> entry)>;
+
+  // Errors: kSystem (ENOENT: no index), kNotRegularFile, and those of
+  //         format/table.h and DecodeHeader()
+  static Result<std::unique_ptr<Bundle>> Open(std::shared_ptr<io::Storage> storage,
+                                              std::string prefix);
+
+  // Errors: kNotFound, and those of DecodeEntry() and CheckShard()
+  Result<format::Entry> Find(std::string_view name) const;
+
+  // Visits all tensors in the order of their names; the header and the parts of
+  // partitioned tensors are not tensors.  One bad entry does not hide the others.
+  Status ForEach(const Visitor& visit) const;
+
+  // The bytes of a whole tensor in its mapped shard, and what keeps them mapped.
+  struct View {
+    std::shared_ptr<const io::MappedFile> file;
+    Bytes bytes;
+  };
+  // Errors: kOutOfBounds, kMissingShard, kUnsupportedLayout
+  Result<View> Map(const format::Entry& entry, io::MapAccess access) const;
+
+  // Errors: kMissingShard, kNotRegularFile, kSystem
+  Result<std::unique_ptr<io::ReadableFile>> OpenShard(uint32_t shard) const;
+
+  // Whether the tensor's bytes can be read as one run, in this machine's byte order.
+  //
+  // Errors: kUnsupportedLayout  the tensor is partitioned
+  //         kUnsupportedDType   a variant
+  //         kUnsupportedEndianness
+  Status CheckReadable(const format::Entry& entry) const;
+
+  const format::Header& header() const { return header_; }
+  const std::string& prefix() const { return prefix_; }
+  std::string ShardPath(uint32_t shard) const;
+
+ private:
+  Bundle(std::shared_ptr<io::Storage> storage, std::string prefix)
+      : storage_(std::move(storage)), prefix_(std::move(prefix)) {}
+
+  Status ReadIndex();
+  Result<format::Entry> Decode(Bytes value) const;
+
+  const std::shared_ptr<io::Storage> storage_;
+  const std::string prefix_;
+  std::shared_ptr<const io::MappedFile> index_;
+  std::unique_ptr<const format::TableReader> table_;
+  format::Header header_;
+
+  using ShardKey = std::pair<uint32_t, io::MapAccess>;
+  mutable std::mutex mutex_;
+  mutable std::map<ShardKey, std::shared_ptr<const io::MappedFile>> shards_;  // guarded
+};
+
+}  // namespace tensorbundle::engine

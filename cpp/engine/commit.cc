@@ -1,0 +1,130 @@
+#include "engine/commit.h"
+
+#include <random>
+#include <set>
+#include <utility>
+
+#include "format/naming.h"
+
+namespace tensorbundle::engine {
+namespace {
+
+uint64_t RandomId() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+std::string Join(const std::string& directory, const std::string& name) {
+  return directory == "/" ? directory + name : directory + "/" + name;
+}
+
+}  // namespace
+
+Publication::Publication(io::Storage& storage, std::string prefix, Durability durability)
+    : storage_(storage),
+      prefix_(std::move(prefix)),
+      directory_(io::DirectoryOf(prefix_)),
+      durability_(durability),
+      save_id_(RandomId()) {}
+
+Result<std::unique_ptr<Publication>> Publication::Begin(io::Storage& storage,
+                                                        std::string prefix,
+                                                        uint32_t num_shards,
+                                                        Durability durability) {
+  std::unique_ptr<Publication> publication(
+      new Publication(storage, std::move(prefix), durability));
+  TB_RETURN_IF_ERROR(publication->MakeDirectory());
+  TB_ASSIGN_OR_RETURN(publication->lock_,
+                      storage.TryLock(format::LockPath(publication->prefix_)));
+  TB_RETURN_IF_ERROR(publication->LookAround(num_shards));
+  return publication;
+}
+
+Publication::~Publication() {
+  if (committed_) return;
+  // Nothing can be done about a failure here: the save is failing already, and the
+  // next save of this prefix sweeps what is left.
+  for (const Unfinished& file : unfinished_) {
+    static_cast<void>(storage_.Remove(file.temporary_path));
+  }
+  for (const std::string& path : published_) static_cast<void>(storage_.Remove(path));
+  lock_.reset();
+  if (made_directory_) static_cast<void>(storage_.RemoveDirectory(directory_));
+}
+
+Status Publication::MakeDirectory() {
+  TB_ASSIGN_OR_RETURN(const bool exists, storage_.Exists(directory_));
+  if (exists) return Status();
+  TB_ASSIGN_OR_RETURN(made_directory_, storage_.MakeDirectory(directory_));
+  if (!made_directory_ || durability_ == Durability::kNone) return Status();
+  return storage_.SyncDirectory(io::DirectoryOf(directory_));
+}
+
+Status Publication::LookAround(uint32_t num_shards) {
+  TB_ASSIGN_OR_RETURN(const std::vector<std::string> names, storage_.List(directory_));
+  const std::string base = io::BaseNameOf(prefix_);
+  std::set<uint32_t> counts;  // in the names of data files that are there
+  for (const std::string& name : names) {
+    if (format::IsTemporaryName(name, base)) {
+      TB_RETURN_IF_ERROR(storage_.Remove(Join(directory_, name)));
+    } else if (const auto shard = format::ParseShardName(name, base)) {
+      counts.insert(shard->num_shards);
+      old_shards_.push_back(Join(directory_, name));
+    }
+  }
+  num_shards_ = num_shards;
+  while (counts.contains(num_shards_)) ++num_shards_;
+  if (num_shards_ > format::kMaxShards) {
+    return Status(Code::kLimitExceeded,
+                  "no free shard count up to " + std::to_string(format::kMaxShards))
+        .WithPath(prefix_);
+  }
+  return Status();
+}
+
+Result<std::unique_ptr<io::WritableFile>> Publication::Create(const std::string& final_path) {
+  const std::string path = format::TemporaryPath(final_path, save_id_);
+  TB_ASSIGN_OR_RETURN(auto file, storage_.Create(path));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unfinished_.push_back({path, final_path});
+  return file;
+}
+
+Result<std::unique_ptr<io::WritableFile>> Publication::CreateShard(uint32_t shard) {
+  return Create(format::ShardPath(prefix_, shard, num_shards_));
+}
+
+Result<std::unique_ptr<io::WritableFile>> Publication::CreateIndex() {
+  return Create(format::IndexPath(prefix_));
+}
+
+Status Publication::PublishShards() {
+  while (!unfinished_.empty()) {
+    const Unfinished& file = unfinished_.back();
+    TB_RETURN_IF_ERROR(storage_.Rename(file.temporary_path, file.final_path));
+    published_.push_back(file.final_path);
+    unfinished_.pop_back();
+  }
+  return SyncDirectory();
+}
+
+Status Publication::Commit() {
+  TB_RETURN_IF_ERROR(
+      storage_.Rename(unfinished_.front().temporary_path, unfinished_.front().final_path));
+  committed_ = true;
+  TB_RETURN_IF_ERROR(SyncDirectory());
+  RemoveOldShards();
+  lock_.reset();
+  return Status();
+}
+
+Status Publication::SyncDirectory() {
+  return durability_ == Durability::kNone ? Status() : storage_.SyncDirectory(directory_);
+}
+
+// The new bundle stands; a file that cannot be removed is swept by the next save.
+void Publication::RemoveOldShards() {
+  for (const std::string& path : old_shards_) static_cast<void>(storage_.Remove(path));
+}
+
+}  // namespace tensorbundle::engine

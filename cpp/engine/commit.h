@@ -1,0 +1,101 @@
+// How a bundle becomes visible: all of it or nothing, durable when it returns.
+//
+//   0  take the lock PREFIX.lock, at once or not at all; sweep temporary files that
+//      a killed save of this prefix left behind
+//   1  choose the shard count in the names such that no data file of that count
+//      exists: the old index and its data stay valid until step 6
+//   2  create every shard under a temporary name, in the same directory
+//   3  write it, make it exactly its size, fdatasync, close
+//   4  rename the shards to their names
+//   5  fsync the directory: the names are durable before an index can mention them
+//   6  write the index under a temporary name, fdatasync, close, rename: the commit
+//   7  fsync the directory: only now may a save return
+//   8  remove the data files of the bundle that was there before; release the lock
+//
+// Before step 6 a failure removes what was made, and the old bundle is as it was.  A
+// crash before it leaves temporary files, or shards that no index mentions; the next
+// save of the prefix sweeps both.  From step 6 on the new bundle is there; where step
+// 7 fails the save fails, since after a power cut either bundle may be found, both
+// whole.
+//
+// Ownership: a Publication borrows the storage and owns the lock.
+//
+// Threads: one thread, but for CreateShard() and what its files allow.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/status.h"
+#include "io/storage.h"
+
+namespace tensorbundle::engine {
+
+// kNone leaves out every sync: what a crash leaves is then the file system's choice,
+// but a reader still never sees half a bundle.
+enum class Durability : uint8_t { kFull, kNone };
+
+class Publication {
+ public:
+  // Steps 0 and 1.  Creates the directory where only its last level is missing.
+  //
+  // Errors: kLocked  another save of this prefix is under way
+  static Result<std::unique_ptr<Publication>> Begin(io::Storage& storage, std::string prefix,
+                                                    uint32_t num_shards,
+                                                    Durability durability);
+
+  Publication(const Publication&) = delete;
+  Publication& operator=(const Publication&) = delete;
+  ~Publication();  // removes everything unless Commit() got past its rename
+
+  // The count in the names: what the header says.  At least the one asked for.
+  uint32_t num_shards() const { return num_shards_; }
+
+  // Step 2.  May be called by several threads at once.
+  Result<std::unique_ptr<io::WritableFile>> CreateShard(uint32_t shard);
+
+  // Steps 4 and 5.  REQUIRES: every shard is written, synced and closed
+  Status PublishShards();
+
+  // Step 6, to be filled by the caller, and the rest.
+  Result<std::unique_ptr<io::WritableFile>> CreateIndex();
+  // REQUIRES: the index is written, synced and closed
+  Status Commit();
+
+  Durability durability() const { return durability_; }
+
+ private:
+  Publication(io::Storage& storage, std::string prefix, Durability durability);
+
+  Status MakeDirectory();
+  Status LookAround(uint32_t num_shards);
+  Result<std::unique_ptr<io::WritableFile>> Create(const std::string& final_path);
+  Status SyncDirectory();
+  void RemoveOldShards();
+
+  io::Storage& storage_;
+  const std::string prefix_;
+  const std::string directory_;
+  const Durability durability_;
+  const uint64_t save_id_;
+  std::unique_ptr<io::Lock> lock_;
+  bool made_directory_ = false;
+  bool committed_ = false;
+  uint32_t num_shards_ = 0;
+  std::vector<std::string> old_shards_;  // paths, removed once the new bundle stands
+  std::vector<std::string> published_;   // paths, of shards under their final names
+
+  struct Unfinished {
+    std::string temporary_path;
+    std::string final_path;
+  };
+  std::mutex mutex_;
+  std::vector<Unfinished> unfinished_;  // guarded by mutex_
+};
+
+}  // namespace tensorbundle::engine

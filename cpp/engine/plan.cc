@@ -1,0 +1,93 @@
+#include "engine/plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+#include <queue>
+#include <string>
+#include <utility>
+
+#include "base/arithmetic.h"
+#include "format/naming.h"
+
+namespace tensorbundle::engine {
+namespace {
+
+Status CheckOptions(const PlanOptions& options) {
+  if (options.num_shards == 0 || options.num_shards > format::kMaxShards) {
+    return Status(Code::kInvalidArgument, "num_shards must be between 1 and " +
+                                              std::to_string(format::kMaxShards) + ", not " +
+                                              std::to_string(options.num_shards));
+  }
+  if (!std::has_single_bit(options.alignment) || options.alignment > kMaxAlignment) {
+    return Status(Code::kInvalidArgument, "alignment must be a power of two up to " +
+                                              std::to_string(kMaxAlignment) + ", not " +
+                                              std::to_string(options.alignment));
+  }
+  return Status();
+}
+
+// Gives each tensor its shard; returns how many shards are used.
+uint32_t ChooseShards(std::span<const PlanTensor> tensors, uint32_t num_shards,
+                      std::vector<Placement>& placements) {
+  const auto with_bytes = static_cast<uint32_t>(
+      std::count_if(tensors.begin(), tensors.end(), [](const auto& t) { return t.size > 0; }));
+  const uint32_t used = std::max(1u, std::min(num_shards, with_bytes));
+  if (used == 1) return used;
+
+  std::vector<uint32_t> by_size(tensors.size());
+  std::iota(by_size.begin(), by_size.end(), 0u);
+  std::stable_sort(by_size.begin(), by_size.end(),
+                   [&](uint32_t a, uint32_t b) { return tensors[a].size > tensors[b].size; });
+  using Load = std::pair<uint64_t, uint32_t>;  // bytes so far, shard
+  std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
+  for (uint32_t shard = 0; shard < used; ++shard) loads.emplace(0, shard);
+  for (const uint32_t i : by_size) {
+    const auto [bytes, shard] = loads.top();
+    loads.pop();
+    placements[i].shard = shard;
+    loads.emplace(bytes + tensors[i].size, shard);
+  }
+  return used;
+}
+
+// The first offset from `end` on that suits the tensor.
+std::optional<uint64_t> PlaceAfter(uint64_t end, const PlanTensor& tensor,
+                                   const PlanOptions& options) {
+  const bool congruent =
+      tensor.address_residue.has_value() && options.granule > 1 &&
+      *tensor.address_residue % std::min(options.alignment, options.granule) == 0 &&
+      options.alignment <= options.granule;
+  if (!congruent) return CheckedAlignUp(end, options.alignment);
+  // The residue is a multiple of the alignment, so the offset is one too.
+  const uint64_t residue = *tensor.address_residue % options.granule;
+  const uint64_t ahead = (residue - end) % options.granule;  // wraps to the right value
+  return CheckedAdd(end, ahead);
+}
+
+}  // namespace
+
+Result<Plan> MakePlan(std::span<const PlanTensor> tensors, const PlanOptions& options) {
+  TB_RETURN_IF_ERROR(CheckOptions(options));
+  if (tensors.size() > UINT32_MAX) {
+    return Status(Code::kLimitExceeded, "more than 2^32 - 1 tensors");
+  }
+  Plan plan;
+  plan.placements.resize(tensors.size());
+  plan.shards.resize(ChooseShards(tensors, options.num_shards, plan.placements));
+  for (uint32_t i = 0; i < tensors.size(); ++i) {
+    Placement& placement = plan.placements[i];
+    PlannedShard& shard = plan.shards[placement.shard];
+    const auto offset = PlaceAfter(shard.size, tensors[i], options);
+    const auto end = offset ? CheckedAdd(*offset, tensors[i].size) : std::nullopt;
+    if (!end || *end > INT64_MAX) {
+      return Status(Code::kLimitExceeded, "a shard would be larger than 2^63 bytes");
+    }
+    placement.offset = *offset;
+    shard.size = *end;
+    shard.tensors.push_back(i);
+  }
+  return plan;
+}
+
+}  // namespace tensorbundle::engine

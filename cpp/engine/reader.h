@@ -1,0 +1,77 @@
+// Reads many tensors at once: planned, parallel, checked.
+//
+// Requests are ordered by shard and offset.  Neighbouring small tensors are fetched by
+// one large read and copied out; large ones are cut into parts and read straight to
+// their destination.  The checksum is taken of each block while it is in cache.  The
+// same pass verifies: a request without destination is read, checked and dropped.
+//
+// Bytes are read with pread, never through a map, so a file that shrinks meanwhile is
+// an error and not a signal.
+//
+// Threads: a ReadTensors() is called on one thread and starts its own; any number of
+// them may run at once on one Bundle.
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "engine/bundle.h"
+#include "engine/observer.h"
+#include "format/entry.h"
+
+namespace tensorbundle::engine {
+
+struct ReadRequest {
+  std::string name;  // for messages
+  format::Entry entry;
+  // Of entry.size bytes; or empty: check the tensor only.  A string tensor arrives
+  // encoded; whoever decodes it checks it (format/string_tensor.h).
+  MutableBytes out;
+};
+
+struct ReadOptions {
+  bool verify = true;
+  size_t num_threads = 0;        // 0: one per processor
+  Observer* observer = nullptr;  // may be null
+};
+
+struct ReadReport {
+  uint64_t num_tensors = 0;
+  uint64_t bytes = 0;  // of the tensors
+  size_t num_threads = 0;
+  double seconds = 0;
+};
+
+// What is wrong with one tensor; its status names tensor, path, shard and offset.
+struct Fault {
+  size_t request = 0;  // index into the requests
+  Status status;
+};
+
+// Opens every shard the requests need and holds each range against its size, so that
+// a missing or short file is named before anything is allocated or read.
+//
+// Errors: kMissingShard, kOutOfBounds, kUnsupportedLayout, ...: of the first that fails
+Status CheckRequests(const Bundle& bundle, std::span<const ReadRequest> requests);
+
+// Fills every destination, or fails: then destinations hold anything.
+//
+// Errors: kDataChecksumMismatch, kBadStringLengths, those of CheckRequests(),
+//         kCancelled, kSystem
+Result<ReadReport> ReadTensors(const Bundle& bundle, std::span<const ReadRequest> requests,
+                               const ReadOptions& options);
+
+// Checks every request, whatever is wrong with others, and adds a fault for each that
+// fails.  REQUIRES: no request has a destination
+//
+// Errors: kCancelled
+Result<ReadReport> VerifyTensors(const Bundle& bundle, std::span<const ReadRequest> requests,
+                                 const ReadOptions& options, std::vector<Fault>& faults);
+
+}  // namespace tensorbundle::engine

@@ -1,0 +1,68 @@
+// A tensor to be saved: its name, type and shape, and where its bytes are.
+//
+// Ownership: a TensorView borrows the caller's memory for the length of the save,
+// during which it must not change.  A StagedSource is owned by its view and in turn
+// borrows the memory it gathers from.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "checksum/crc32c.h"
+#include "format/dtype.h"
+#include "format/entry.h"
+
+namespace tensorbundle::engine {
+
+// Bytes of a tensor that do not lie in memory as they will in the file: strided,
+// in the other byte order, or strings.  They are produced piece by piece.
+//
+// Threads: immutable; Read() may be called by any number of threads at once.
+class StagedSource {
+ public:
+  virtual ~StagedSource() = default;
+
+  // The tensor's bytes in the file, from `offset` on.
+  //
+  // REQUIRES: offset + out.size() <= the tensor's size
+  virtual void Read(uint64_t offset, MutableBytes out) const = 0;
+};
+
+struct TensorView {
+  std::string name;
+  format::DType dtype = format::DType::kFloat32;
+  format::Shape shape;
+  uint64_t size = 0;  // bytes in the file
+
+  // Exactly one of these has the bytes, where size is not 0.
+  Bytes contiguous;
+  std::unique_ptr<const StagedSource> staged;
+
+  // The entry's checksum where it is not that of the bytes: strings.
+  std::optional<checksum::Crc32c> crc;
+};
+
+// What a strided view of memory needs; see NumPy's __array_interface__.
+struct StridedLayout {
+  const std::byte* data = nullptr;  // the first element
+  format::Shape shape;
+  std::vector<int64_t> strides;  // bytes, one per dimension; may be negative
+  uint32_t element_size = 0;     // bytes
+  uint32_t swap_size = 1;        // reverse each run of that many bytes; 1: leave them
+};
+
+// The elements in C order.
+std::unique_ptr<const StagedSource> MakeStridedSource(StridedLayout layout);
+
+// A string tensor: `view` gets its size, checksum and source.  The strings are
+// borrowed like any tensor's memory.
+//
+// Errors: kLimitExceeded
+Status SetStrings(std::vector<Bytes> elements, TensorView& view);
+
+}  // namespace tensorbundle::engine

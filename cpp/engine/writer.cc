@@ -1,0 +1,236 @@
+#include "engine/writer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <utility>
+
+#include "base/text.h"
+#include "engine/extent_writer.h"
+#include "engine/extents.h"
+#include "engine/index_writer.h"
+#include "engine/plan.h"
+#include "engine/thread_pool.h"
+#include "format/entry.h"
+#include "format/naming.h"
+#include "format/slices.h"
+#include "format/table.h"
+#include "io/aligned_buffer.h"
+
+namespace tensorbundle::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Status CheckName(const std::string& name) {
+  if (name.empty()) return Status(Code::kInvalidArgument, "a tensor's name is empty");
+  if (name.size() > format::kMaxKeySize) {
+    return Status(Code::kInvalidArgument,
+                  "the name has more than " + std::to_string(format::kMaxKeySize) + " bytes")
+        .WithKey(name);
+  }
+  if (format::DecodeSliceKey(name).has_value()) {
+    return Status(Code::kInvalidArgument, "the name is the key of a partitioned tensor's part")
+        .WithKey(name);
+  }
+  return Status();
+}
+
+// The tensors in the order of the index: by the bytes of their names.
+Result<std::vector<uint32_t>> SortByName(const std::vector<TensorView>& tensors) {
+  std::vector<uint32_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; });
+  for (size_t i = 0; i < order.size(); ++i) {
+    const std::string& name = tensors[order[i]].name;
+    TB_RETURN_IF_ERROR(CheckName(name));
+    if (i > 0 && name == tensors[order[i - 1]].name) {
+      return Status(Code::kAlreadyExists, "the name is given twice").WithKey(name);
+    }
+  }
+  return order;
+}
+
+// One data file under construction: opened by the thread that comes first, synced and
+// closed by the one that finishes last.
+struct ShardFile {
+  std::once_flag opened;
+  Status open_status;
+  std::unique_ptr<io::WritableFile> file;
+  std::atomic<uint64_t> unwritten_extents = 0;
+};
+
+class SaveOperation {
+ public:
+  SaveOperation(io::Storage& storage, const std::string& prefix,
+                const std::vector<TensorView>& tensors, const SaveOptions& options)
+      : storage_(storage), prefix_(prefix), tensors_(tensors), options_(options) {}
+
+  Result<SaveReport> Run() {
+    const Clock::time_point start = Clock::now();
+    TB_ASSIGN_OR_RETURN(const std::vector<uint32_t> by_name, SortByName(tensors_));
+    TB_RETURN_IF_ERROR(MakePlanAndExtents());
+    TB_ASSIGN_OR_RETURN(
+        publication_,
+        Publication::Begin(storage_, prefix_, static_cast<uint32_t>(plan_.shards.size()),
+                           options_.durability));
+    const Clock::time_point writing = Clock::now();
+    TB_RETURN_IF_ERROR(WriteShards());
+    report_.write_seconds = SecondsSince(writing);
+    TB_RETURN_IF_ERROR(publication_->PublishShards());
+    TB_RETURN_IF_ERROR(WriteIndex(by_name));
+    TB_RETURN_IF_ERROR(publication_->Commit());
+    report_.seconds = SecondsSince(start);
+    return report_;
+  }
+
+ private:
+  Status MakePlanAndExtents() {
+    std::vector<PlanTensor> wanted(tensors_.size());
+    std::vector<uint64_t> sizes(tensors_.size());
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      wanted[i].size = sizes[i] = tensors_[i].size;
+      report_.tensor_bytes += sizes[i];
+    }
+    report_.num_threads =
+        options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads();
+    PlanOptions plan_options;
+    plan_options.alignment = options_.alignment;
+    plan_options.num_shards =
+        options_.num_shards != 0 ? options_.num_shards : kDefaultNumShards;
+    TB_ASSIGN_OR_RETURN(plan_, MakePlan(wanted, plan_options));
+    extents_ = CutIntoExtents(plan_, sizes);
+    results_.resize(extents_.size());
+    shards_ = std::vector<ShardFile>(plan_.shards.size());
+    for (const Extent& extent : extents_) ++shards_[extent.shard].unwritten_extents;
+    report_.num_tensors = tensors_.size();
+    for (const PlannedShard& shard : plan_.shards) {
+      report_.file_bytes += shard.size;
+      if (shard.size > 0) ++report_.num_shards;
+    }
+    return Status();
+  }
+
+  Status WriteShards() {
+    std::vector<io::AlignedBuffer> staging;
+    const size_t num_threads = std::min(report_.num_threads, extents_.size());
+    for (size_t i = 0; i < num_threads; ++i) {
+      TB_ASSIGN_OR_RETURN(auto buffer, io::AlignedBuffer::Allocate(kStagingSize));
+      staging.push_back(std::move(buffer));
+    }
+    RunOptions run;
+    run.num_threads = num_threads;
+    run.total_bytes = report_.tensor_bytes;
+    run.observer = options_.observer;
+    return RunJobs(
+        extents_.size(),
+        [&](size_t index, JobContext& context) {
+          return WriteExtent(index, staging[context.worker()].bytes(), context);
+        },
+        run);
+  }
+
+  Status WriteExtent(size_t index, MutableBytes staging, JobContext& context) {
+    const Extent& extent = extents_[index];
+    ShardFile& shard = shards_[extent.shard];
+    TB_RETURN_IF_ERROR(OpenShard(extent.shard));
+    ExtentWriter writer(plan_, tensors_, staging, context);
+    TB_ASSIGN_OR_RETURN(results_[index], writer.Write(extent, *shard.file));
+    if (--shard.unwritten_extents > 0) return Status();
+    return FinishShard(extent.shard);
+  }
+
+  Status OpenShard(uint32_t index) {
+    ShardFile& shard = shards_[index];
+    std::call_once(shard.opened, [&] {
+      auto file = publication_->CreateShard(index);
+      if (!file.ok()) {
+        shard.open_status = std::move(file).status();
+        return;
+      }
+      shard.file = std::move(file).value();
+      shard.open_status = shard.file->Allocate(plan_.shards[index].size);
+    });
+    return shard.open_status;
+  }
+
+  Status FinishShard(uint32_t index) {
+    const std::unique_ptr<io::WritableFile> file = std::move(shards_[index].file);
+    TB_RETURN_IF_ERROR(file->Truncate(plan_.shards[index].size));
+    return SyncAndClose(*file);
+  }
+
+  Status SyncAndClose(io::WritableFile& file) {
+    if (options_.durability != Durability::kNone) TB_RETURN_IF_ERROR(file.Sync());
+    return file.Close();
+  }
+
+  // The checksum of each tensor: of its parts, one after the other.
+  std::vector<checksum::Crc32c> CombineChecksums() {
+    std::vector<checksum::Crc32c> crcs(tensors_.size());
+    for (const ExtentResult& result : results_) {
+      for (const PartChecksum& part : result.parts) {
+        crcs[part.tensor] = checksum::Combine(crcs[part.tensor], part.crc, part.size);
+      }
+      report_.zero_copy_bytes += result.zero_copy_bytes;
+      report_.staged_bytes += result.staged_bytes;
+    }
+    return crcs;
+  }
+
+  Status WriteIndex(const std::vector<uint32_t>& by_name) {
+    const std::vector<checksum::Crc32c> crcs = CombineChecksums();
+    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateIndex());
+    IndexWriter index(*file);
+    format::Header header;
+    header.num_shards = publication_->num_shards();
+    TB_RETURN_IF_ERROR(index.AddHeader(header));
+    for (const uint32_t i : by_name) {
+      TB_RETURN_IF_ERROR(index.Add(tensors_[i].name, MakeEntry(i, crcs[i])));
+    }
+    TB_RETURN_IF_ERROR(index.Finish());
+    report_.file_bytes += index.size();
+    return SyncAndClose(*file);
+  }
+
+  format::Entry MakeEntry(uint32_t index, checksum::Crc32c crc) const {
+    const TensorView& tensor = tensors_[index];
+    format::Entry entry;
+    entry.dtype = tensor.dtype;
+    entry.shape = tensor.shape;
+    entry.shard_id = plan_.placements[index].shard;
+    entry.offset = plan_.placements[index].offset;
+    entry.size = tensor.size;
+    entry.crc32c = checksum::Mask(tensor.crc.value_or(crc));
+    return entry;
+  }
+
+  io::Storage& storage_;
+  const std::string& prefix_;
+  const std::vector<TensorView>& tensors_;
+  const SaveOptions& options_;
+  SaveReport report_;
+  Plan plan_;
+  std::vector<Extent> extents_;
+  std::vector<ExtentResult> results_;  // one per extent
+  // Before the shards, so that on failure their files are closed, then removed.
+  std::unique_ptr<Publication> publication_;
+  std::vector<ShardFile> shards_;
+};
+
+}  // namespace
+
+Result<SaveReport> Save(io::Storage& storage, const std::string& prefix,
+                        const std::vector<TensorView>& tensors, const SaveOptions& options) {
+  return SaveOperation(storage, prefix, tensors, options).Run();
+}
+
+}  // namespace tensorbundle::engine

@@ -1,0 +1,55 @@
+// Saves tensors as one bundle: plan, parallel writes, checksums, index, commit.
+//
+// The tensors' memory is borrowed until Save() returns and must not change meanwhile:
+// a checksum is of the bytes as they were when they were written.
+//
+// Threads: a Save() is called on one thread and starts its own.  Any number of saves
+// may run at once; two of the same prefix do not (kLocked).
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/commit.h"
+#include "engine/observer.h"
+#include "engine/tensor_view.h"
+#include "io/storage.h"
+
+namespace tensorbundle::engine {
+
+// Of a save that does not say.  Measured: benchmarks/README.md, "How many shards".
+constexpr uint32_t kDefaultNumShards = 1;
+
+struct SaveOptions {
+  uint32_t num_shards = 0;  // 0: kDefaultNumShards
+  uint64_t alignment = 64;  // bytes, a power of two; 1 packs as TensorFlow does
+  Durability durability = Durability::kFull;
+  size_t num_threads = 0;        // 0: one per processor
+  Observer* observer = nullptr;  // may be null
+};
+
+struct SaveReport {
+  uint64_t num_tensors = 0;
+  uint32_t num_shards = 0;       // files that hold bytes
+  uint64_t tensor_bytes = 0;     // of all tensors
+  uint64_t file_bytes = 0;       // of all files, index included
+  uint64_t zero_copy_bytes = 0;  // written from the caller's memory
+  uint64_t staged_bytes = 0;     // copied to a buffer first: small or strided tensors
+  size_t num_threads = 0;
+  double seconds = 0;        // from call to return
+  double write_seconds = 0;  // of these: data written and synced
+};
+
+// Errors: kInvalidArgument  an empty name, one that reads as a partition's key, a bad
+//                           option
+//         kAlreadyExists    a name given twice
+//         kLocked           another save of this prefix is under way
+//         kCancelled        the observer said stop
+//         kSystem           with the path and errno; the old bundle is as it was
+Result<SaveReport> Save(io::Storage& storage, const std::string& prefix,
+                        const std::vector<TensorView>& tensors, const SaveOptions& options);
+
+}  // namespace tensorbundle::engine

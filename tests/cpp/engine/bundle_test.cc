@@ -1,0 +1,187 @@
+#include "engine/bundle.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/tensors.h"
+#include "format/naming.h"
+#include "format/slices.h"
+#include "format/table.h"
+
+namespace tensorbundle::engine {
+namespace {
+
+class BundleTest : public ::testing::Test {
+ protected:
+  BundleTest() : storage_(io::MakeMemoryStorage()) {}
+
+  void WriteFile(const std::string& path, const std::string& content) {
+    const auto file = storage_->Create(path);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->WriteAt(0, AsBytes(content)).ok());
+    ASSERT_TRUE((*file)->Close().ok());
+  }
+
+  // An index of exactly these entries, header not included.
+  void WriteIndex(const std::string& prefix,
+                  const std::vector<std::pair<std::string, std::string>>& entries) {
+    std::string index;
+    format::TableBuilder table([&](Bytes bytes) {
+      index += AsText(bytes);
+      return Status();
+    });
+    for (const auto& [key, value] : entries) ASSERT_TRUE(table.Add(key, value).ok());
+    ASSERT_TRUE(table.Finish().ok());
+    WriteFile(format::IndexPath(prefix), index);
+  }
+
+  std::string Header() const { return format::EncodeHeader({}); }
+
+  static std::string Encoded(const format::Entry& entry) {
+    std::string out;
+    format::AppendEntry(entry, out);
+    return out;
+  }
+
+  static format::Entry Bytes4(uint64_t offset, uint32_t shard = 0) {
+    format::Entry entry;
+    entry.dtype = format::DType::kUint8;
+    entry.shape = {4};
+    entry.size = 4;
+    entry.offset = offset;
+    entry.shard_id = shard;
+    return entry;
+  }
+
+  std::vector<std::string> Names(const Bundle& bundle) {
+    std::vector<std::string> names;
+    EXPECT_TRUE(bundle
+                    .ForEach([&](std::string_view name, const Result<format::Entry>&) {
+                      names.emplace_back(name);
+                      return Status();
+                    })
+                    .ok());
+    return names;
+  }
+
+  std::shared_ptr<io::Storage> storage_;
+};
+
+TEST_F(BundleTest, TensorsAreListedByTheBytesOfTheirNames) {
+  TestTensors tensors;
+  for (const char* name : {"b", "\xff\xfe", "a/b", "a"}) tensors.Add(name, 3);
+  ASSERT_TRUE(Save(*storage_, "x", tensors.views(), {}).ok());
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_EQ(Names(**bundle), (std::vector<std::string>{"a", "a/b", "b", "\xff\xfe"}));
+}
+
+TEST_F(BundleTest, AMissingIndexIsTheSystemsError) {
+  const Status status = Bundle::Open(storage_, "x").status();
+  EXPECT_EQ(status.error_number(), ENOENT);
+  EXPECT_EQ(status.path(), "x.index");
+}
+
+TEST_F(BundleTest, AMissingNameIsNotFound) {
+  WriteIndex("x", {{"", Header()}, {"a", Encoded(Bytes4(0))}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_TRUE((*bundle)->Find("a").ok());
+  EXPECT_EQ((*bundle)->Find("b").status().code(), Code::kNotFound);
+  EXPECT_EQ((*bundle)->Find("").status().code(), Code::kNotFound);
+  EXPECT_EQ((*bundle)->Find("b").status().key(), "b");
+}
+
+TEST_F(BundleTest, AnIndexWithoutHeaderIsRefused) {
+  WriteIndex("x", {{"a", Encoded(Bytes4(0))}});
+  EXPECT_EQ(Bundle::Open(storage_, "x").status().code(), Code::kMissingHeader);
+}
+
+TEST_F(BundleTest, ATruncatedIndexIsRefusedWithItsPath) {
+  WriteFile("x.index", "short");
+  const Status status = Bundle::Open(storage_, "x").status();
+  EXPECT_EQ(status.code(), Code::kTruncatedIndex);
+  EXPECT_EQ(status.path(), "x.index");
+}
+
+TEST_F(BundleTest, OneBadEntryLeavesTheOthersReadable) {
+  WriteIndex("x", {{"", Header()},
+                   {"a", Encoded(Bytes4(0))},
+                   {"b", "\x08\x4d"},  // dtype 77
+                   {"c", Encoded(Bytes4(0))}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_EQ(Names(**bundle), (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ((*bundle)->Find("b").status().code(), Code::kBadDType);
+  EXPECT_TRUE((*bundle)->Find("c").ok());
+}
+
+TEST_F(BundleTest, AShardBeyondTheHeadersCountNamesNoFile) {
+  WriteIndex("x", {{"", Header()}, {"a", Encoded(Bytes4(0, 1))}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_EQ((*bundle)->Find("a").status().code(), Code::kBadShardId);
+}
+
+TEST_F(BundleTest, AMissingShardIsNamed) {
+  WriteIndex("x", {{"", Header()}, {"a", Encoded(Bytes4(0))}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  const Status status =
+      (*bundle)->Map(*(*bundle)->Find("a"), io::MapAccess::kReadOnly).status();
+  EXPECT_EQ(status.code(), Code::kMissingShard);
+  EXPECT_EQ(status.path(), "x.data-00000-of-00001");
+  EXPECT_EQ(status.shard(), 0);
+}
+
+TEST_F(BundleTest, ARangeOutsideItsShardIsRefused) {
+  WriteFile("x.data-00000-of-00001", "0123456");
+  WriteIndex("x", {{"", Header()}, {"a", Encoded(Bytes4(3))}, {"b", Encoded(Bytes4(4))}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  const auto view = (*bundle)->Map(*(*bundle)->Find("a"), io::MapAccess::kReadOnly);
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(AsText(view->bytes), "3456");
+  const Status status =
+      (*bundle)->Map(*(*bundle)->Find("b"), io::MapAccess::kReadOnly).status();
+  EXPECT_EQ(status.code(), Code::kOutOfBounds);
+  EXPECT_EQ(status.shard(), 0);
+}
+
+TEST_F(BundleTest, AViewOutlivesItsBundle) {
+  WriteFile("x.data-00000-of-00001", "0123456");
+  WriteIndex("x", {{"", Header()}, {"a", Encoded(Bytes4(1))}});
+  auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  const auto view = (*bundle)->Map(*(*bundle)->Find("a"), io::MapAccess::kReadOnly);
+  ASSERT_TRUE(view.ok());
+  bundle->reset();
+  EXPECT_EQ(AsText(view->bytes), "1234");
+}
+
+TEST_F(BundleTest, PartsOfAPartitionedTensorAreNotTensors) {
+  format::Entry whole = Bytes4(0);
+  whole.size = 0;
+  whole.slices = {{{0, 2}}, {{2, 2}}};
+  WriteIndex("x", {{"", Header()},
+                   {format::EncodeSliceKey("v", {{0, 2}}), Encoded(Bytes4(0))},
+                   {"v", Encoded(whole)}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_EQ(Names(**bundle), (std::vector<std::string>{"v"}));
+  EXPECT_EQ((*bundle)->CheckReadable(*(*bundle)->Find("v")).code(), Code::kUnsupportedLayout);
+  EXPECT_EQ((*bundle)->Find(format::EncodeSliceKey("v", {{0, 2}})).status().code(),
+            Code::kNotFound);
+}
+
+TEST_F(BundleTest, ABigEndianBundleIsListedButNotReadAsLittle) {
+  format::Header header;
+  header.big_endian = true;
+  WriteIndex("x", {{"", format::EncodeHeader(header)}, {"a", Encoded(Bytes4(0))}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_EQ((*bundle)->CheckReadable(*(*bundle)->Find("a")).code(),
+            Code::kUnsupportedEndianness);
+}
+
+}  // namespace
+}  // namespace tensorbundle::engine
