@@ -1,0 +1,325 @@
+"""Makes the golden bundles with the real TensorFlow; see README.md.
+
+It shares no code with the oracle: it walks the index with twenty lines of its own, parses
+entries with TensorFlow's protobuf classes and takes all values from RestoreV2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Before the import: a quiet log, and no choice of kernels by machine.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
+import ml_dtypes
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import tensor_bundle_pb2
+
+HERE = Path(__file__).resolve().parent
+
+QUANTIZED: dict[str, type[np.integer[Any]]] = {
+    "qint8": np.int8,
+    "quint8": np.uint8,
+    "qint16": np.int16,
+    "quint16": np.uint16,
+    "qint32": np.int32,
+}
+
+
+def save(
+    prefix: Path, tensors: dict[str | bytes, Any], specs: list[str] | None = None
+) -> None:
+    """Write `tensors` in their order with SaveV2."""
+    names = list(tensors)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=specs or [""] * len(names),
+        tensors=list(tensors.values()),
+    )
+
+
+def make_dtypes(prefix: Path) -> None:
+    """Write every dtype but string and variant: a scalar, a vector, an empty tensor."""
+    tensors: dict[str | bytes, Any] = {}
+    for name, vector in vectors():
+        for kind, array in (
+            ("scalar", vector[-1]),
+            ("vector", vector),
+            ("empty", vector[:0].reshape(0, 3)),
+        ):
+            tensor = tf.constant(array)
+            if name in QUANTIZED:
+                tensor = tf.bitcast(tensor, tf.as_dtype(name))
+            tensors[f"{name}/{kind}"] = tensor
+    save(prefix, tensors)
+
+
+def vectors() -> Iterator[tuple[str, Any]]:
+    """Yield each dtype's name and a vector with its extremes and its odd values."""
+    for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"):
+        info = np.iinfo(name)
+        yield name, np.array([info.min, 0, 1, 2, info.max - 1, info.max], name)
+    for name, integer in QUANTIZED.items():
+        info = np.iinfo(integer)
+        yield name, np.array([info.min, 0, 1, info.max], integer)
+    for name, bits in (("int4", 4), ("uint4", 4), ("int2", 2), ("uint2", 2)):
+        low = -(1 << bits - 1) if name.startswith("i") else 0
+        yield name, np.arange(low, low + (1 << bits)).astype(getattr(ml_dtypes, name))
+    yield "float4_e2m1fn", np.arange(16, dtype=np.uint8).view(ml_dtypes.float4_e2m1fn)
+    for name in ("e5m2", "e4m3fn", "e4m3fnuz", "e4m3b11fnuz", "e5m2fnuz"):
+        # All 256 patterns: infinities, every NaN, both zeros.
+        patterns = np.arange(256, dtype=np.uint8)
+        yield f"float8_{name}", patterns.view(getattr(ml_dtypes, f"float8_{name}"))
+    floats = [-0.0, 1.0, -1.5, 1e-6, np.inf, -np.inf, np.nan, 0.1]
+    for dtype in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64):
+        yield np.dtype(dtype).name, np.array(floats, np.float64).astype(dtype)
+    for dtype in (np.complex64, np.complex128):
+        yield np.dtype(dtype).name, np.array([1 + 2j, -3.5 - 0.25j, 0j, 4j], dtype)
+    yield "bool", np.array([True, False, True])
+
+
+def make_strings(prefix: Path) -> None:
+    """Write string tensors of several sizes; lengths take one, two and three bytes."""
+    cases: dict[str | bytes, Any] = {
+        "scalar": b"scalar",
+        "scalar_empty": b"",
+        "none": np.zeros([0], object),
+        "none_rank_2": np.zeros([4, 0], object),
+        "one": [b"alone"],
+        "three": [b"hello", b"", b"x" * 300],
+        "three_empty": [b"", b"", b""],
+        "matrix": [[b"a", b"bc"], [b"def", b"ghij"], [b"klmno", b"pqrstu"]],
+        "binary": [bytes(range(256)), b"\0", b"trailing zero\0", b"\xff\xfe"],
+        "unicode": ["größe".encode(), "検査".encode(), "🙂".encode()],
+        "lengths": [b"a" * 127, b"b" * 128, b"c" * 16384],
+    }
+    save(prefix, {k: tf.constant(v, tf.string) for k, v in cases.items()})
+
+
+def make_keys(prefix: Path) -> None:
+    """Write names that try the index, enough of them for two data blocks of 256 KiB."""
+    names: list[str | bytes] = [
+        b"\xff\xfe",
+        b"\xff\xff",
+        b"\xff",
+        b"\x01control",
+        b"middle\x00zero",
+        "größe/検査/🙂",
+        "a",
+        "a/",
+        "a/b",
+        "a0",
+        "a b",
+        "trailing space ",
+        "UPPER/lower",
+        "path with 'quotes\" and \\ [brackets]*?",
+    ]
+    # Many keys of one prefix: sharing, and a restart point every 16.
+    names += [f"model/layers/{i}/attention/kernel" for i in range(40)]
+    names += [f"model/layers/{i}/attention/kernel/.OPTIMIZER_SLOT/m" for i in range(40)]
+    # What makes the second block; a new first letter each, so that little is shared.
+    names += [f"{i:03d}/{'filler-' * 210}" for i in range(180)]
+    save(prefix, {k: tf.constant(i, tf.int32) for i, k in enumerate(names)})
+
+
+def make_checkpoint(prefix: Path) -> None:
+    """Write a tf.train.Checkpoint: modules, a list, a dict, an optimizer with slots."""
+    dense = tf.Module(name="dense")
+    dense.kernel = tf.Variable(np.arange(12, dtype=np.float32).reshape(4, 3), name="kernel")
+    dense.bias = tf.Variable([0.5, -0.5, 0.25], name="bias")
+    model = tf.Module(name="model")
+    model.layers = [dense]
+    model.tables = {"k/ey.x": tf.Variable([1, 2, 3], dtype=tf.int64, name="table")}
+    optimizer = tf.compat.v1.train.AdamOptimizer(0.5)
+    optimizer.apply_gradients([(tf.ones_like(v), v) for v in (dense.kernel, dense.bias)])
+    checkpoint = tf.train.Checkpoint(
+        model=model, optimizer=optimizer, half=tf.Variable(tf.constant(1.5, tf.bfloat16))
+    )
+    # As save() does, but without the state file, which holds the time.
+    checkpoint.save_counter.assign_add(1)
+    checkpoint.write(str(prefix))
+
+
+def make_partitioned(prefix: Path) -> None:
+    """Write partitioned tensors, with both spellings of a whole dimension."""
+    grid = np.arange(24, dtype=np.float32).reshape(4, 6)
+    wide = np.arange(300, dtype=np.int64)
+    odd = np.array([1 + 1j, 2 + 2j], np.complex64)
+    parts: list[tuple[str | bytes, str, Any]] = [
+        ("grid", "4 6 0,2:-", grid[:2]),
+        ("grid", "4 6 2,2:-", grid[2:]),
+        ("explicit", "4 6 0,4:0,1", grid[:, :1]),
+        ("explicit", "4 6 0,4:1,5", grid[:, 1:]),
+        ("whole", "4 6 -:0,6", grid),
+        ("plain", "", np.float32(7)),
+        # Not in order, and starts of one, two and three bytes in the slice key.
+        ("wide", "300 130,170", wide[130:]),
+        ("wide", "300 0,64", wide[:64]),
+        ("wide", "300 64,66", wide[64:130]),
+        (b"z\x00\xff", "2 0,1", odd[:1]),
+        (b"z\x00\xff", "2 1,1", odd[1:]),
+    ]
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=[name for name, _, _ in parts],
+        shape_and_slices=[spec for _, spec, _ in parts],
+        tensors=[tf.constant(array) for _, _, array in parts],
+    )
+
+
+def make_variants(prefix: Path) -> None:
+    """Write TensorLists, the variants that can be read back without a dataset."""
+    lists = [
+        tf.raw_ops.TensorListFromTensor(tensor=tensor, element_shape=tensor.shape[1:])
+        for tensor in (tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([5, 6, 7]))
+    ]
+    save(prefix, {"scalar": lists[0], "vector": tf.stack(lists)})
+
+
+def index_items(prefix: Path) -> list[tuple[bytes, bytes]]:
+    """Return the entries of an uncompressed index, trusting it: TensorFlow made it."""
+    table = prefix.with_name(prefix.name + ".index").read_bytes()
+
+    def varint(at: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            value |= (table[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if table[at - 1] < 128:
+                return value, at
+
+    def block(at: int) -> Iterator[tuple[bytes, int, int]]:
+        offset, at = varint(at)
+        size, _ = varint(at)
+        end = offset + size
+        end -= 4 + 4 * int.from_bytes(table[end - 4 : end], "little")
+        key = b""
+        while offset < end:
+            shared, offset = varint(offset)
+            unshared, offset = varint(offset)
+            size, offset = varint(offset)
+            key = key[:shared] + table[offset : offset + unshared]
+            offset += unshared
+            yield key, offset, size
+            offset += size
+
+    _, at = varint(len(table) - 48)  # the metaindex handle, skipped
+    _, at = varint(at)
+    return [
+        (key, table[at : at + size])
+        for _, handle, _ in block(at)
+        for key, at, size in block(handle)
+    ]
+
+
+def describe(prefix: Path) -> dict[str, Any]:
+    """Return what golden.json says of one bundle."""
+    items = index_items(prefix)
+    header = tensor_bundle_pb2.BundleHeaderProto.FromString(items[0][1])
+    tensors = [
+        describe_tensor(prefix, key, tensor_bundle_pb2.BundleEntryProto.FromString(value))
+        for key, value in items[1:]
+    ]
+    return {"num_shards": header.num_shards, "tensors": tensors}
+
+
+def describe_tensor(prefix: Path, key: bytes, entry: Any) -> dict[str, Any]:
+    """Return one tensor's line; checks that the bytes at its place are its values."""
+    shape = [dim.size for dim in entry.shape.dim]
+    out: dict[str, Any] = {"key": text(key)} if text(key) else {"key_hex": key.hex()}
+    out |= {"dtype": entry.dtype, "shape": shape}
+    (tensor,) = tf.raw_ops.RestoreV2(
+        prefix=str(prefix),
+        tensor_names=[key],
+        shape_and_slices=[""],
+        dtypes=[tf.as_dtype(entry.dtype)],
+    )
+    assert tensor.shape.as_list() == shape
+    if entry.slices:
+        out["slices"] = [
+            [[e.start, e.length if e.HasField("length") else -1] for e in s.extent]
+            for s in entry.slices
+        ]
+    else:
+        out |= {"shard_id": entry.shard_id, "offset": entry.offset, "size": entry.size}
+    if tensor.dtype == tf.string:
+        flat = tf.reshape(tensor, [-1]).numpy()
+        return out | {"values_hex": [value.hex() for value in flat]}
+    if tensor.dtype == tf.variant:
+        variants = tf.unstack(tensor) if shape else [tensor]
+        return out | {"elements": [describe_list(variant) for variant in variants]}
+    if tensor.dtype.name in QUANTIZED:
+        tensor = tf.bitcast(tensor, QUANTIZED[tensor.dtype.name])
+    raw = tensor.numpy().tobytes()
+    if not entry.slices:
+        shard = prefix.with_name(f"{prefix.name}.data-{entry.shard_id:05d}-of-00001")
+        assert shard.read_bytes()[entry.offset : entry.offset + entry.size] == raw
+    return out | {"sha256": hashlib.sha256(raw).hexdigest()}
+
+
+def describe_list(variant: Any) -> dict[str, Any]:
+    """Return a TensorList's element dtype, stacked shape and hash of its elements."""
+    for dtype in (tf.float32, tf.int32):
+        try:
+            stacked = tf.raw_ops.TensorListStack(
+                input_handle=variant, element_shape=-1, element_dtype=dtype
+            )
+        except tf.errors.InvalidArgumentError:  # a list of another dtype
+            continue
+        return {
+            "dtype": dtype.as_datatype_enum,
+            "shape": stacked.shape.as_list(),
+            "sha256": hashlib.sha256(stacked.numpy().tobytes()).hexdigest(),
+        }
+    raise ValueError("a TensorList of an unexpected dtype")
+
+
+def text(key: bytes) -> str | None:
+    """Return the key as text if that is readable."""
+    try:
+        decoded = key.decode()
+    except UnicodeDecodeError:
+        return None
+    return decoded if decoded.isprintable() else None
+
+
+def main() -> None:
+    """Write all bundles and golden.json."""
+    directory = Path(sys.argv[1] if len(sys.argv) > 1 else HERE)
+    makers = {
+        "checkpoint": make_checkpoint,
+        "dtypes": make_dtypes,
+        "keys": make_keys,
+        "partitioned": make_partitioned,
+        "strings": make_strings,
+        "variants": make_variants,
+    }
+    for name, make in makers.items():
+        make(directory / name)
+    bundles = {name: describe(directory / name) for name in makers}
+    for name in ("tf_legacy/foo", "tf_legacy/leg"):
+        bundles[name] = describe(HERE / name)
+    # One line per tensor, so that a difference is readable.
+    lines = []
+    for name, bundle in bundles.items():
+        tensors = ",\n    ".join(json.dumps(t, ensure_ascii=False) for t in bundle["tensors"])
+        head = f'"num_shards": {bundle["num_shards"]}, "tensors": ['
+        lines.append(f"  {json.dumps(name)}: {{{head}\n    {tensors}]}}")
+    made_with = json.dumps(f"tensorflow {tf.__version__}")
+    body = ",\n".join(lines)
+    (directory / "golden.json").write_text(
+        f'{{"made_with": {made_with}, "bundles": {{\n{body}\n}}}}\n', encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
