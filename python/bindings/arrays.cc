@@ -1,0 +1,29 @@
+#include "bindings/arrays.h"
+
+#include <string>
+#include <vector>
+
+#include "bindings/errors.h"
+
+namespace py = pybind11;
+
+namespace tensorbundle::bindings {
+namespace {
+
+constexpr size_t kNumpyMaxRank = 64;  // NPY_MAXDIMS since NumPy 2.0; 32 before
+
+}  // namespace
+
+py::array MakeArray(const py::dtype& dtype, const format::Shape& shape, Bytes bytes,
+                    const py::object& owner, bool writable) {
+  if (shape.size() > kNumpyMaxRank) {
+    ThrowIfError(Status(Code::kUnsupportedRank,
+                        "NumPy has no arrays of rank " + std::to_string(shape.size())));
+  }
+  const std::vector<py::ssize_t> dims(shape.begin(), shape.end());
+  py::array array(dtype, dims, {}, bytes.data(), owner);
+  if (!writable) array.attr("setflags")(py::arg("write") = false);
+  return array;
+}
+
+}  // namespace tensorbundle::bindings

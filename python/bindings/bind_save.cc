@@ -1,0 +1,119 @@
+#include <pybind11/numpy.h>
+
+#include <string>
+#include <vector>
+
+#include "bindings/errors.h"
+#include "bindings/names.h"
+#include "bindings/observer.h"
+#include "bindings/register.h"
+#include "engine/writer.h"
+#include "io/posix_storage.h"
+
+namespace py = pybind11;
+
+namespace tensorbundle::bindings {
+namespace {
+
+bool IsOtherByteOrder(const py::array& array) {
+  return array.dtype().byteorder() == '>';  // NumPy writes native order as '='
+}
+
+format::Shape ShapeOf(const py::array& array) {
+  return {array.shape(), array.shape() + array.ndim()};
+}
+
+void SetArray(const py::array& array, engine::TensorView& view) {
+  view.shape = ShapeOf(array);
+  view.size = static_cast<uint64_t>(array.nbytes());
+  const auto* data = static_cast<const std::byte*>(array.data());
+  if (view.size == 0) return;
+  if ((array.flags() & py::array::c_style) != 0 && !IsOtherByteOrder(array)) {
+    view.contiguous = Bytes(data, view.size);
+    return;
+  }
+  engine::StridedLayout layout;
+  layout.data = data;
+  layout.shape = view.shape;
+  layout.strides.assign(array.strides(), array.strides() + array.ndim());
+  layout.element_size = static_cast<uint32_t>(array.itemsize());
+  if (IsOtherByteOrder(array)) layout.swap_size = format::InfoOf(view.dtype).swap_size;
+  view.staged = engine::MakeStridedSource(std::move(layout));
+}
+
+// `value` is (shape, [bytes, ...]) with the elements in C order.
+void SetStringTensor(const py::tuple& value, engine::TensorView& view) {
+  for (const py::handle size : value[0].cast<py::tuple>()) {
+    view.shape.push_back(size.cast<uint64_t>());
+  }
+  const auto strings = value[1].cast<py::list>();
+  std::vector<Bytes> elements;
+  elements.reserve(strings.size());
+  for (const py::handle string : strings) {
+    char* data = nullptr;
+    Py_ssize_t size = 0;
+    if (PyBytes_AsStringAndSize(string.ptr(), &data, &size) != 0) {
+      throw py::error_already_set();
+    }
+    elements.push_back(AsBytes({data, static_cast<size_t>(size)}));
+  }
+  ThrowIfError(engine::SetStrings(std::move(elements), view));
+}
+
+std::vector<engine::TensorView> MakeViews(const py::list& tensors) {
+  std::vector<engine::TensorView> views(tensors.size());
+  for (size_t i = 0; i < views.size(); ++i) {
+    const auto item = py::reinterpret_borrow<py::tuple>(tensors[i]);
+    views[i].name = NameFromPython(item[0]);
+    views[i].dtype = format::DTypeFromNumber(item[1].cast<uint64_t>()).value();
+    if (views[i].dtype == format::DType::kString) {
+      SetStringTensor(item[2].cast<py::tuple>(), views[i]);
+    } else {
+      SetArray(item[2].cast<py::array>(), views[i]);
+    }
+  }
+  return views;
+}
+
+py::dict ReportToPython(const engine::SaveReport& report) {
+  py::dict out;
+  out["num_tensors"] = report.num_tensors;
+  out["num_shards"] = report.num_shards;
+  out["tensor_bytes"] = report.tensor_bytes;
+  out["file_bytes"] = report.file_bytes;
+  out["zero_copy_bytes"] = report.zero_copy_bytes;
+  out["staged_bytes"] = report.staged_bytes;
+  out["num_threads"] = report.num_threads;
+  out["seconds"] = report.seconds;
+  out["write_seconds"] = report.write_seconds;
+  return out;
+}
+
+// `tensors` is a list of (name, DataType number, array or string tensor).  The list
+// keeps the arrays alive: the views borrow their memory.
+py::dict Save(const std::string& prefix, const py::list& tensors, uint32_t num_shards,
+              uint64_t alignment, bool durable, size_t num_threads, py::object progress) {
+  const std::vector<engine::TensorView> views = MakeViews(tensors);
+  PythonObserver observer(std::move(progress));
+  engine::SaveOptions options;
+  options.num_shards = num_shards;
+  options.alignment = alignment;
+  options.durability = durable ? engine::Durability::kFull : engine::Durability::kNone;
+  options.num_threads = num_threads;
+  options.observer = &observer;
+  Result<engine::SaveReport> report = [&] {
+    const py::gil_scoped_release release;  // checksums, copies and all I/O
+    return engine::Save(*io::MakePosixStorage(), prefix, views, options);
+  }();
+  return ReportToPython(ValueOrThrow(std::move(report)));
+}
+
+}  // namespace
+
+void RegisterSave(py::module_& module) {
+  module.def("save", &Save, py::arg("prefix"), py::arg("tensors"), py::kw_only(),
+             py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
+             py::arg("num_threads"), py::arg("progress"));
+}
+
+}  // namespace tensorbundle::bindings

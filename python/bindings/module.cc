@@ -1,0 +1,11 @@
+#include "bindings/register.h"
+
+// Holds no state of its own: a module object may be made once per interpreter.
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "The C++ core of tensorbundle. Private: use the tensorbundle package.";
+  tensorbundle::bindings::RegisterErrors(module);
+  tensorbundle::bindings::RegisterInfo(module);
+  tensorbundle::bindings::RegisterChecksum(module);
+  tensorbundle::bindings::RegisterSave(module);
+  tensorbundle::bindings::RegisterBundle(module);
+}

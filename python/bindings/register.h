@@ -1,0 +1,15 @@
+// One function per binding file; module.cc calls them.
+
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace tensorbundle::bindings {
+
+void RegisterErrors(pybind11::module_& module);
+void RegisterInfo(pybind11::module_& module);
+void RegisterChecksum(pybind11::module_& module);
+void RegisterSave(pybind11::module_& module);
+void RegisterBundle(pybind11::module_& module);
+
+}  // namespace tensorbundle::bindings

@@ -1,0 +1,109 @@
+"""Checkpoints in TensorFlow's V2 format, saved and mapped at the speed of the storage.
+
+>>> import tensorbundle as tb
+>>> report = tb.save("run/ckpt-1", {"w": weights})         # durable when it returns
+>>> weights = tb.load("run/ckpt-1", mmap=True)["w"]         # a view: nothing is copied
+>>> tb.verify("run/ckpt-1").ok
+True
+
+Names are looked up when first used, so that importing the package, and starting the
+command line, costs neither NumPy nor the extension module.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tensorbundle.bundle import Bundle, Entry, open, verify
+    from tensorbundle.checkpoint_reader import (
+        CheckpointReader,
+        list_variables,
+        load_checkpoint,
+        load_variable,
+    )
+    from tensorbundle.checkpoint_state import (
+        CheckpointState,
+        get_checkpoint_state,
+        latest_checkpoint,
+    )
+    from tensorbundle.errors import (
+        BundleError,
+        CorruptionError,
+        LockedError,
+        MissingShardError,
+        MissingTensorError,
+        UnsupportedError,
+    )
+    from tensorbundle.info import build_info
+    from tensorbundle.loading import LoadedTensors, load
+    from tensorbundle.reports import Fault, LoadReport, SaveReport, VerifyReport
+    from tensorbundle.saving import save
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "CheckpointReader",
+    "CheckpointState",
+    "CorruptionError",
+    "Entry",
+    "Fault",
+    "LoadReport",
+    "LoadedTensors",
+    "LockedError",
+    "MissingShardError",
+    "MissingTensorError",
+    "SaveReport",
+    "UnsupportedError",
+    "VerifyReport",
+    "build_info",
+    "get_checkpoint_state",
+    "latest_checkpoint",
+    "list_variables",
+    "load",
+    "load_checkpoint",
+    "load_variable",
+    "open",
+    "save",
+    "verify",
+]
+
+_HOMES = {
+    "bundle": ("Bundle", "Entry", "open", "verify"),
+    "checkpoint_reader": (
+        "CheckpointReader",
+        "list_variables",
+        "load_checkpoint",
+        "load_variable",
+    ),
+    "checkpoint_state": ("CheckpointState", "get_checkpoint_state", "latest_checkpoint"),
+    "errors": (
+        "BundleError",
+        "CorruptionError",
+        "LockedError",
+        "MissingShardError",
+        "MissingTensorError",
+        "UnsupportedError",
+    ),
+    "info": ("build_info", "__version__"),
+    "loading": ("LoadedTensors", "load"),
+    "reports": ("Fault", "LoadReport", "SaveReport", "VerifyReport"),
+    "saving": ("save",),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that a public name lives in, and keep the name."""
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'tensorbundle' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"tensorbundle.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from typing import Any
+
+_Progress = Callable[[int, int], object] | None
+
+def set_error_factory(factory: Callable[..., Exception]) -> None: ...
+def build_info() -> dict[str, Any]: ...
+def dtypes() -> list[tuple[int, str, str, int]]: ...
+def crc32c(data: Any, value: int = 0) -> int: ...
+def copy_crc32c(destination: Any, source: Any, value: int = 0) -> int: ...
+def save(
+    prefix: bytes,
+    tensors: list[Any],
+    *,
+    num_shards: int,
+    alignment: int,
+    durable: bool,
+    num_threads: int,
+    progress: _Progress,
+) -> dict[str, Any]: ...
+
+class Bundle:
+    def __init__(self, prefix: bytes) -> None: ...
+    @property
+    def num_shards(self) -> int: ...
+    def shard_path(self, shard: int) -> str: ...
+    def names(self) -> list[str]: ...
+    def entries(self) -> list[tuple[str, Any]]: ...
+    def find(self, name: str | bytes) -> tuple[Any, ...]: ...
+    def contains(self, name: str | bytes) -> bool: ...
+    def map(
+        self,
+        names: list[str],
+        *,
+        dtypes: dict[int, Any],
+        writable: bool,
+        verify: bool,
+        num_threads: int,
+        progress: _Progress,
+    ) -> tuple[list[Any], list[str], int, int]: ...
+    def load(
+        self,
+        names: list[str],
+        *,
+        into: list[Any],
+        dtypes: dict[int, Any],
+        verify: bool,
+        num_threads: int,
+        progress: _Progress,
+    ) -> tuple[list[Any], dict[str, Any]]: ...
+    def verify(
+        self, names: list[str], *, num_threads: int, progress: _Progress
+    ) -> tuple[dict[str, Any], list[tuple[str, Exception]]]: ...

@@ -1,0 +1,101 @@
+"""TensorFlow's functions to look into a checkpoint, by their names and with their results.
+
+``tf.train.list_variables``, ``load_variable`` and ``load_checkpoint`` in programs that
+have no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from tensorbundle import bundle as _bundle
+from tensorbundle import dtypes
+from tensorbundle.checkpoint_state import latest_checkpoint
+from tensorbundle.loading import load
+
+__all__ = ["CheckpointReader", "list_variables", "load_checkpoint", "load_variable"]
+
+
+class CheckpointReader:
+    """Looks into one checkpoint, as ``tf.train.load_checkpoint``'s result does."""
+
+    def __init__(self, prefix: str | os.PathLike[str]) -> None:
+        self._bundle = _bundle.open(prefix)
+
+    def has_tensor(self, name: str) -> bool:
+        """Tell whether a tensor of that name is in the checkpoint."""
+        return name in self._bundle
+
+    def get_tensor(self, name: str) -> Any:
+        """Read a tensor and verify it.
+
+        Returns
+        -------
+        numpy.ndarray or bytes
+            An array of its own; for a string scalar, as in TensorFlow, the bytes.
+
+        Raises
+        ------
+        MissingTensorError, CorruptionError, UnsupportedError
+            As `tensorbundle.load`.
+        """
+        array = load(self._bundle.prefix, [name])[name]
+        return array[()] if array.dtype == object and array.shape == () else array
+
+    def get_variable_to_shape_map(self) -> dict[str, list[int]]:
+        """Map each name to its shape; partitioned tensors have their full one."""
+        return {name: list(self._bundle.entry(name).shape) for name in self._bundle}
+
+    def get_variable_to_dtype_map(self) -> dict[str, np.dtype[Any]]:
+        """Map each name to the dtype of its array; ``object`` for strings."""
+        return {name: self._bundle.entry(name).dtype for name in self._bundle}
+
+    def debug_string(self) -> bytes:
+        """List all tensors, one per line: ``name (DT_FLOAT) [2,3]``."""
+        lines = []
+        names = {dtypes.NAMES[number]: tf_name for number, tf_name in dtypes.TF_NAMES.items()}
+        for name in self._bundle:
+            entry = self._bundle.entry(name)
+            shape = ",".join(map(str, entry.shape))
+            lines.append(f"{name} ({names[entry.dtype_name]}) [{shape}]\n")
+        return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def load_checkpoint(ckpt_dir_or_file: str | os.PathLike[str]) -> CheckpointReader:
+    """Open a checkpoint, given its prefix or its directory.
+
+    Raises
+    ------
+    ValueError
+        It is a directory that names no checkpoint.
+    FileNotFoundError, CorruptionError, UnsupportedError
+        As `tensorbundle.open`.
+    """
+    return CheckpointReader(_prefix(ckpt_dir_or_file))
+
+
+def load_variable(ckpt_dir_or_file: str | os.PathLike[str], name: str) -> Any:
+    """Read one tensor, given the checkpoint's prefix or directory.
+
+    A ``":0"`` at the end of `name` is dropped. See `CheckpointReader.get_tensor`.
+    """
+    return load_checkpoint(ckpt_dir_or_file).get_tensor(name.removesuffix(":0"))
+
+
+def list_variables(ckpt_dir_or_file: str | os.PathLike[str]) -> list[tuple[str, list[int]]]:
+    """List the names and shapes of all tensors, sorted by name."""
+    shapes = load_checkpoint(ckpt_dir_or_file).get_variable_to_shape_map()
+    return sorted(shapes.items())
+
+
+def _prefix(path: str | os.PathLike[str]) -> str:
+    prefix = os.fspath(path)
+    if not os.path.isdir(prefix) or os.path.exists(prefix + ".index"):
+        return prefix
+    latest = latest_checkpoint(prefix)
+    if latest is None:
+        raise ValueError(f"no 'checkpoint' file that names a checkpoint in {prefix!r}")
+    return latest

@@ -1,0 +1,1 @@
+"""One module per framework: the only places that import them."""

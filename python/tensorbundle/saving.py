@@ -1,0 +1,135 @@
+"""Saving tensors as a bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from tensorbundle import tensors as _tensors
+from tensorbundle.core import _core
+from tensorbundle.reports import SaveReport
+
+__all__ = ["BACKENDS", "check_backend", "check_threads", "save"]
+
+BACKENDS = ("auto", "buffered")
+
+
+def save(
+    prefix: str | os.PathLike[str],
+    tensors: Mapping[Any, Any],
+    *,
+    num_shards: int | None = None,
+    alignment: int = 64,
+    durability: Literal["full", "none"] = "full",
+    backend: str = "auto",
+    num_threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> SaveReport:
+    """Save tensors as a checkpoint that TensorFlow reads: all of them, or nothing.
+
+    The files appear whole: a crash, a full disk or Ctrl-C leaves what was at `prefix`
+    before. When the call returns, the checkpoint is on the device. A checkpoint that is
+    there already is replaced, even while it is mapped: its arrays keep their values.
+
+    Contiguous tensors are written from their own memory, which must not change until
+    the call returns.
+
+    Parameters
+    ----------
+    prefix
+        Path of the checkpoint without a suffix: ``"run1/ckpt-100"`` makes
+        ``run1/ckpt-100.index`` and ``run1/ckpt-100.data-?????-of-?????``. The last
+        directory is created if it is missing.
+    tensors
+        Mapping from name to NumPy array, torch CPU tensor, eager TensorFlow tensor or
+        variable, JAX array, Keras variable, number, or string. Arrays of ``str`` or
+        ``bytes`` become string tensors (text as UTF-8). Nested mappings flatten, the
+        keys joined by "/"; integer keys become text.
+    num_shards
+        Data files to spread the bytes over, in balance; ``None`` means 1.
+    alignment
+        Each tensor starts at a multiple of this many bytes in its file: a power of two.
+        64 lets every framework map it without a copy; 1 packs densely, byte for byte as
+        TensorFlow's own writer does.
+    durability
+        ``"full"``: files and directory are synced before the checkpoint becomes
+        visible. ``"none"``: nothing is synced; readers still never see half a
+        checkpoint, but a power cut may lose it.
+    backend
+        How bytes reach the disk: ``"buffered"`` goes through the page cache; ``"auto"``
+        chooses.
+    num_threads
+        Threads that checksum and write; ``None`` means one per CPU of this process.
+    progress
+        Called now and then, on this thread, with the bytes done and in total. What it
+        raises cancels the save.
+
+    Returns
+    -------
+    SaveReport
+        Bytes, seconds, threads; how much was written without a copy.
+
+    Raises
+    ------
+    TypeError
+        A value is no dense tensor in host memory, or the format lacks its dtype.
+    ValueError
+        A name is empty or given twice; an option is out of range. Nothing was touched.
+    LockedError
+        Another save of this prefix is under way.
+    OSError
+        The disk is full, the directory is missing or read-only, ...; ``errno`` and
+        ``filename`` say which. What was at `prefix` is intact and nothing is left behind.
+
+    Notes
+    -----
+    The layout is described byte by byte in ``cpp/FORMAT.md``; it follows TensorFlow's
+    ``tensor_bundle.proto``.
+
+    Examples
+    --------
+    >>> tb.save("run1/ckpt-100", {"model": model.state_dict(), "step": 100})  # doctest: +SKIP
+    """
+    check_backend(backend)
+    if durability not in ("full", "none"):
+        raise ValueError(f"durability must be 'full' or 'none', not {durability!r}")
+    items = [_tensors.adapt(name, value) for name, value in _tensors.flatten(tensors)]
+    path = os.fspath(prefix)
+    report = _core.save(
+        _prefix_bytes(path),
+        items,
+        num_shards=_positive("num_shards", num_shards),
+        alignment=_positive("alignment", alignment),
+        durable=durability == "full",
+        num_threads=check_threads(num_threads),
+        progress=progress,
+    )
+    return SaveReport(prefix=path, backend="buffered", durability=durability, **report)
+
+
+def check_backend(backend: str) -> None:
+    """Raise ValueError for a backend that does not exist."""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+
+
+def check_threads(num_threads: int | None) -> int:
+    """Give the core's number of threads, where 0 stands for its default."""
+    return _positive("num_threads", num_threads)
+
+
+def _positive(name: str, value: int | None) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not 1 <= value < 2**31:
+        raise ValueError(f"{name} must be a positive number, not {value}")
+    return value
+
+
+def _prefix_bytes(path: str) -> bytes:
+    if not os.path.basename(path):
+        raise ValueError(f"{path!r} ends in no name; a prefix does, as in 'run/ckpt-1'")
+    return os.fsencode(path)
