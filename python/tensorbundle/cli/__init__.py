@@ -1,0 +1,1 @@
+"""The ``tensorbundle`` command; `tensorbundle.cli.main` is its entry point."""

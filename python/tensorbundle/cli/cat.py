@@ -1,0 +1,90 @@
+"""``tensorbundle cat``: one tensor, or a slice of it, as text or as a .npy file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import numpy as np
+
+from tensorbundle.bundle import Bundle
+from tensorbundle.cli.errors import OK, CommandError
+from tensorbundle.cli.npy import write_npy
+from tensorbundle.cli.output import format_bytes, is_terminal, shown_name
+from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.cli.slices import Index, parse_index, split_slice
+
+__all__ = ["run"]
+
+# Of a string element, as NumPy summarises arrays; --full prints all.
+_MOST_STRING_BYTES = 200
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or write a tensor; give the exit status."""
+    prefix = resolve_prefix(arguments.prefix)
+    with Bundle(prefix, verify=not arguments.no_verify) as bundle:
+        name, index = _find(bundle, arguments.tensor)
+        dtype_name = bundle.entry(name).dtype_name
+        array = bundle[name]
+    if index is not None:
+        array = _take(array, index, arguments.tensor)
+    header = f"{shown_name(arguments.tensor)}  {dtype_name}  {array.shape}"
+    if arguments.npy is None:
+        print(header)
+        print(_as_text(array, full=arguments.full))
+        return OK
+    if arguments.npy == "-" and is_terminal(sys.stdout):
+        raise CommandError("--npy - would write binary to a terminal; redirect it")
+    write_npy(arguments.npy, array, dtype_name)
+    if arguments.npy != "-":
+        print(f"{header}  {format_bytes(array.nbytes)} written to {shown_name(arguments.npy)}")
+    return OK
+
+
+def _find(bundle: Bundle, text: str) -> tuple[str, Index | None]:
+    """Read ``NAME[SLICE]``; all of it is a name if there is a tensor of that name."""
+    name = _name_in(bundle, text)
+    if name is not None:
+        return name, None
+    split = split_slice(text)
+    if split is None:
+        bundle.entry(text)  # raises, telling close matches
+        return text, None
+    name = _name_in(bundle, split[0])
+    if name is None:
+        bundle.entry(split[0])
+        return text, None
+    return name, parse_index(split[1])
+
+
+def _name_in(bundle: Bundle, text: str) -> str | None:
+    if text in bundle:
+        return text
+    if "\\" not in text:
+        return None
+    # As listed: a name with a zero byte cannot be given in any other way.
+    return next((name for name in bundle if shown_name(name) == text), None)
+
+
+def _take(array: np.ndarray[Any, Any], index: Index, text: str) -> np.ndarray[Any, Any]:
+    # With an ellipsis NumPy gives an array also where one element is left.
+    full = index if ... in index else (*index, ...)
+    try:
+        taken: np.ndarray[Any, Any] = array[full]
+    except IndexError as error:
+        raise CommandError(f"{text}: {error}; the shape is {array.shape}") from None
+    return taken
+
+
+def _as_text(array: np.ndarray[Any, Any], *, full: bool) -> str:
+    def shown(element: Any) -> str:  # of bytes
+        if full or len(element) <= _MOST_STRING_BYTES:
+            return repr(element)
+        return f"{element[:_MOST_STRING_BYTES]!r}... ({len(element)} bytes)"
+
+    threshold = max(array.size, 1) if full else 1000  # 1000: NumPy's own
+    if array.dtype != object:
+        return np.array2string(array, threshold=threshold)
+    return np.array2string(array, threshold=threshold, formatter={"object": shown})

@@ -1,0 +1,196 @@
+"""The ``tensorbundle`` command: its arguments, and what every command has in common.
+
+Exit status: 0 all well, 1 damage found, 2 wrong usage or surroundings, 130 Ctrl-C.
+Commands are imported when called, so that each pays only for what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from tensorbundle.cli.errors import (
+    EXPECTED,
+    INTERRUPTED,
+    OK,
+    PIPE_CLOSED,
+    UNUSABLE,
+    exit_status,
+    message_of,
+)
+from tensorbundle.cli.output import escape
+
+__all__ = ["main"]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as all other errors are told."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and exit."""
+        _print_error(f"{message} (see {self.prog} --help)")
+        raise SystemExit(UNUSABLE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv
+        Its arguments, without the program's name; ``None`` means ``sys.argv[1:]``.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    _make_output_forgiving()
+    try:
+        status = _dispatch(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit as leaving:  # argparse, having printed what it had to say
+        return leaving.code if isinstance(leaving.code, int) else UNUSABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _settle_output()
+        return PIPE_CLOSED
+    except EXPECTED as error:
+        _settle_output()
+        _print_error(message_of(error))
+        return exit_status(error)
+    return status
+
+
+def _dispatch(argv: Sequence[str] | None) -> int:
+    parser = _make_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        return _print_version()
+    if arguments.command is None:
+        parser.error("a command is needed: ls, cat, verify or demo")
+    # The module of the command's name: argparse has checked that it is one of them.
+    command = importlib.import_module(f"tensorbundle.cli.{arguments.command}")
+    return int(command.run(arguments))
+
+
+def _print_version() -> int:
+    from tensorbundle.core import _core
+
+    info = _core.build_info()
+    print(f"tensorbundle {info['version']} ({info['compiler']}, crc32c {info['crc32c']})")
+    return OK
+
+
+def _print_error(message: str) -> None:
+    print(f"tensorbundle: error: {escape(message)}", file=sys.stderr)
+
+
+def _make_output_forgiving() -> None:
+    # A name the terminal's encoding lacks must not end the listing.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _settle_output() -> None:
+    """Write what is still buffered; where that fails, keep Python from trying again."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tensorbundle",
+        description="Checkpoints in TensorFlow's V2 format: look inside, check, measure.",
+        epilog="exit status: 0 all well, 1 damage found, 2 wrong usage or surroundings",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_ls(commands)
+    _add_cat(commands)
+    _add_verify(commands)
+    _add_demo(commands)
+    return parser
+
+
+_PREFIX_HELP = "the checkpoint's path without suffix, or a directory: its newest checkpoint"
+
+
+def _add_ls(commands: Any) -> None:
+    parser = commands.add_parser("ls", help="list tensors")
+    parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
+    parser.add_argument(
+        "patterns", nargs="*", default=[], metavar="PATTERN",
+        help="only names that match one of these shell globs; * matches / too",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--sort", choices=("name", "size", "shape", "dtype", "offset"), default="name",
+        help="order of the rows (default: %(default)s, by its bytes)",
+    )  # fmt: skip
+    parser.add_argument("--reverse", action="store_true", help="turn the order round")
+
+
+def _add_cat(commands: Any) -> None:
+    parser = commands.add_parser("cat", help="print one tensor, or a slice of it")
+    parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
+    parser.add_argument(
+        "tensor", metavar="NAME[SLICE]", help="as in NumPy: 'dense/kernel[0:10, :, -1]'"
+    )
+    parser.add_argument(
+        "--npy", metavar="FILE", help="write it to a .npy file instead; - is standard output"
+    )
+    parser.add_argument("--full", action="store_true", help="print every element")
+    parser.add_argument(
+        "--no-verify", action="store_true",
+        help="do not compare the checksum, which reads the whole tensor; shows damaged ones",
+    )  # fmt: skip
+
+
+def _add_verify(commands: Any) -> None:
+    parser = commands.add_parser("verify", help="read everything and compare all checksums")
+    parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--threads", type=_positive, metavar="N", help="default: one per processor"
+    )
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo", help="save, load and map a large model; compare with what else is installed"
+    )
+    parser.add_argument(
+        "--gb", type=float, default=2.0, help="size of the model (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dir", default=".", help="where to write; all is removed again (default: here)"
+    )
+    parser.add_argument(
+        "--runs", type=_positive, default=3, help="of each, interleaved (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--peers", default="auto", metavar="auto|none|LIST",
+        help="compare with: torch,safetensors,tensorflow (default: those installed)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) < 2**31):
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
+    return int(text)

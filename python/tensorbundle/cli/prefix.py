@@ -1,0 +1,81 @@
+"""From the path on the command line to an open checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from tensorbundle.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from tensorbundle._core import Bundle as CoreBundle
+
+__all__ = ["open_core", "resolve_prefix"]
+
+# Prefixes told when a directory does not say which of them is meant.
+_MOST_TOLD = 3
+
+
+class _Reasons(logging.Handler):
+    """Keeps what the library logs, to be told in our own line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message."""
+        self.messages.append(record.getMessage())
+
+
+def resolve_prefix(path: str) -> str:
+    """Give the prefix that `path` means: a directory stands for its newest checkpoint.
+
+    Raises
+    ------
+    CommandError
+        It is a directory whose ``checkpoint`` file is missing or names none.
+    """
+    if not os.path.isdir(path) or os.path.exists(path + ".index"):
+        return path
+    from tensorbundle.checkpoint_state import latest_checkpoint
+
+    logger = logging.getLogger("tensorbundle")
+    reasons = _Reasons()
+    logger.addHandler(reasons)
+    propagated, logger.propagate = logger.propagate, False
+    try:
+        prefix = latest_checkpoint(path)
+    finally:
+        logger.propagate = propagated
+        logger.removeHandler(reasons)
+    if prefix is not None:
+        return prefix
+    found = sorted(
+        entry.path.removesuffix(".index")
+        for entry in os.scandir(path)
+        if entry.name.endswith(".index")
+    )
+    reason = "; ".join(reasons.messages) or f"{path}: a directory without 'checkpoint' file"
+    told = ", ".join(map(repr, found[:_MOST_TOLD])) + (", ..." if found[_MOST_TOLD:] else "")
+    raise CommandError(f"{reason}; " + (f"it has {told}" if found else "no .index in it"))
+
+
+def open_core(prefix: str) -> CoreBundle:
+    """Open a bundle without NumPy, which listing does not need.
+
+    Raises
+    ------
+    FileNotFoundError, CorruptionError, UnsupportedError
+        As `tensorbundle.open`.
+    """
+    from tensorbundle.core import _core
+
+    try:
+        return _core.Bundle(os.fsencode(prefix))
+    except FileNotFoundError:
+        from tensorbundle import bundle  # explains what the path is instead
+
+        core: CoreBundle = bundle.open_core(prefix)
+        return core

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import io
+import os
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import tensorbundle as tb
+from tensorbundle.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("tensor", "expected"),
+    [
+        ("step", "step  int64  ()\n7\n"),
+        ("title", "title  string  ()\nb'hello'\n"),
+        ("text", "text  string  (2,)\n[b'one' b'two\\n']\n"),
+        ("text[-1]", "text[-1]  string  ()\nb'two\\n'\n"),
+        ("half", "half  bfloat16  (3,)\n[1 -2.5 3]\n"),
+        ("dense/kernel[-1,1:3]", "dense/kernel[-1,1:3]  float32  (2,)\n[ 9. 10.]\n"),
+        ("dense/kernel[0, 0]", "dense/kernel[0, 0]  float32  ()\n0.\n"),
+        ("dense/kernel[..., 0]", "dense/kernel[..., 0]  float32  (3,)\n[0. 4. 8.]\n"),
+        ("dense/kernel[::-2,0]", "dense/kernel[::-2,0]  float32  (2,)\n[8. 0.]\n"),
+        ("dense/kernel[9:]", "dense/kernel[9:]  float32  (0, 4)\n[]\n"),
+        ("odd[0]", "odd[0]  int16  (3,)\n[0 1 2]\n"),
+        ("odd[0][2]", "odd[0][2]  int16  ()\n2\n"),
+    ],
+)
+def test_prints_a_tensor_or_a_slice(run, prefix, tensor, expected):
+    assert run("cat", prefix, tensor) == (0, expected, "")
+
+
+def test_takes_a_name_as_it_is_listed(run, prefix):
+    listed = r"bell\x07\\name"
+    outcome = run("cat", prefix, listed)
+    assert outcome.status == 0
+    assert outcome.out.endswith("bool  ()\nTrue\n")
+    assert "\x07" not in outcome.out
+    assert run("cat", prefix, "bell\x07\\name").status == 0
+    assert run("cat", prefix, listed + "[...]").status == 0
+
+
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        ("dense/kernel[0,0,0]", "too many indices"),
+        ("dense/kernel[3]", "out of bounds"),
+        ("dense/kernel[-4]", "out of bounds"),
+        ("dense/kernel[x]", "bad slice [x]"),
+        ("dense/kernel[]", "bad slice []"),
+        ("step[0]", "too many indices"),
+        ("dense/kernal", "did you mean 'dense/kernel'"),
+        ("dense/kernal[0]", "did you mean 'dense/kernel'"),
+        ("odd", "not in the bundle"),
+        ("", "not in the bundle"),
+    ],
+)
+def test_a_bad_name_or_slice_is_one_line(run, prefix, tensor, told):
+    outcome = run("cat", prefix, tensor)
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert told in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_large_tensors_are_summarised_unless_full(run, tmp_path):
+    tb.save(tmp_path / "c", {"w": np.arange(2000), "s": "x" * 999})
+    assert "..." in run("cat", tmp_path / "c", "w").out
+    assert run("cat", tmp_path / "c", "s").out.endswith("... (999 bytes)\n")
+    full = run("cat", tmp_path / "c", "w", "--full").out
+    assert "..." not in full
+    assert full.split()[-1] == "1999]"
+    assert "x" * 999 in run("cat", tmp_path / "c", "s", "--full").out
+
+
+def test_a_damaged_tensor_is_not_shown_unless_asked(run, prefix, damage):
+    path, *_ = damage(prefix, "dense/kernel")
+    outcome = run("cat", prefix, "dense/kernel")
+    assert outcome.status == 1
+    assert outcome.out == ""
+    assert path in outcome.err
+    assert run("cat", prefix, "dense/kernel", "--no-verify").status == 0
+    assert run("cat", prefix, "step").status == 0  # the others are sound
+
+
+def test_partitioned_tensors_and_variants_are_refused(run, golden):
+    for name, tensor in (("partitioned", "wide"), ("variants", "scalar")):
+        outcome = run("cat", golden / name, tensor)
+        assert outcome.status == 2
+        assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("tensor", "expected"),
+    [
+        ("dense/kernel", np.arange(12, dtype=np.float32).reshape(3, 4)),
+        ("dense/kernel[:, ::2]", np.arange(12, dtype=np.float32).reshape(3, 4)[:, ::2]),
+        ("step", np.array(7)),
+    ],
+)
+def test_npy_round_trip(run, prefix, tmp_path, tensor, expected):
+    target = tmp_path / "out" / "t.npy"
+    target.parent.mkdir()
+    target.write_text("old")
+    outcome = run("cat", prefix, tensor, "--npy", target)
+    assert outcome.status == 0
+    assert str(target) in outcome.out
+    loaded = np.load(target, allow_pickle=False)
+    assert loaded.dtype == expected.dtype
+    np.testing.assert_array_equal(loaded, expected)
+    assert os.listdir(target.parent) == ["t.npy"]  # noqa: PTH208
+
+
+def test_npy_goes_to_standard_output(prefix, capfdbinary):
+    assert main(["cat", prefix, "dense/kernel[1:]", "--npy", "-"]) == 0
+    out = capfdbinary.readouterr().out
+    np.testing.assert_array_equal(
+        np.load(io.BytesIO(out)), np.arange(4, 12, dtype=np.float32).reshape(2, 4)
+    )
+
+
+@pytest.mark.parametrize(("tensor", "told"), [("half", "bfloat16"), ("text", "strings")])
+def test_npy_refuses_what_it_cannot_describe(run, prefix, tmp_path, tensor, told):
+    target = tmp_path / "t.npy"
+    outcome = run("cat", prefix, tensor, "--npy", target)
+    assert outcome.status == 2
+    assert told in outcome.err
+    assert "tensorbundle.load" in outcome.err
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.int4, ml_dtypes.float8_e4m3fn])
+def test_npy_refuses_every_dtype_of_ml_dtypes(run, tmp_path, dtype):
+    tb.save(tmp_path / "c", {"w": np.ones(4, dtype)})
+    assert run("cat", tmp_path / "c", "w", "--npy", tmp_path / "t.npy").status == 2
+
+
+def test_a_failed_npy_leaves_what_was_there(run, prefix, tmp_path, monkeypatch):
+    target = tmp_path / "out" / "t.npy"
+    target.parent.mkdir()
+    target.write_text("old")
+
+    def fail(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np.lib.format, "write_array", fail)
+    assert run("cat", prefix, "step", "--npy", target).status == 130
+    assert [p.name for p in target.parent.iterdir()] == ["t.npy"]
+    assert target.read_text() == "old"
+
+
+def test_npy_into_a_directory_that_is_missing_is_an_error(run, prefix, tmp_path):
+    outcome = run("cat", prefix, "step", "--npy", tmp_path / "no" / "t.npy")
+    assert outcome.status == 2
+    assert "No such file" in outcome.err
