@@ -25,6 +25,7 @@ std::string_view CodeName(Code code) {
     case Code::kSystem: return "System";
     case Code::kLocked: return "Locked";
     case Code::kCancelled: return "Cancelled";
+    case Code::kCheckpointGone: return "CheckpointGone";
     case Code::kTruncatedIndex: return "TruncatedIndex";
     case Code::kBadMagic: return "BadMagic";
     case Code::kBadHandle: return "BadHandle";
@@ -54,6 +55,7 @@ std::string_view CodeName(Code code) {
     case Code::kUnsupportedRank: return "UnsupportedRank";
     case Code::kUnsupportedEndianness: return "UnsupportedEndianness";
     case Code::kUnsupportedLayout: return "UnsupportedLayout";
+    case Code::kUnsupportedBackend: return "UnsupportedBackend";
   }
   return "Unknown";
 }

@@ -31,9 +31,10 @@ enum class Code : uint8_t {
   kAlreadyExists,  // a tensor name given twice
   kOutOfRange,     // a range that is not inside its container
   // The world's.
-  kSystem,     // a system call failed; error_number() says why
-  kLocked,     // another save holds the prefix
-  kCancelled,  // the observer asked to stop
+  kSystem,          // a system call failed; error_number() says why
+  kLocked,          // another save holds the prefix
+  kCancelled,       // the observer asked to stop
+  kCheckpointGone,  // replaced or deleted since it was opened
   // The file's: the bytes are not a bundle, or are damaged.
   kTruncatedIndex,
   kBadMagic,
@@ -64,7 +65,8 @@ enum class Code : uint8_t {
   kUnsupportedDType,
   kUnsupportedRank,
   kUnsupportedEndianness,
-  kUnsupportedLayout,  // partitioned tensors
+  kUnsupportedLayout,   // partitioned tensors
+  kUnsupportedBackend,  // direct I/O where the file system has none
 };
 
 // "BadMagic" for kBadMagic.

@@ -1,8 +1,8 @@
 // Names and numbers as they appear in messages.
 //
-// Names come from files and may hold any byte.  A control character would let a
-// file forge log lines, so control bytes are written as \xNN; the rest is kept, as
-// names are usually UTF-8.
+// Names come from files and may hold any byte.  A control character would let a file
+// forge log lines, and a byte that is no UTF-8 cannot be printed everywhere, so both are
+// written as \xNN.
 
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace tensorbundle {
 
-// `text` with control bytes and the backslash escaped.
+// `text` with control bytes, the backslash and whatever is not UTF-8 escaped.
 std::string EscapeForMessage(std::string_view text);
 
 // EscapeForMessage within double quotes, cut in the middle when it is long.

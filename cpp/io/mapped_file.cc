@@ -22,12 +22,13 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& pa
     if (address == MAP_FAILED) return Status::System(errno, "mmap", path);
   }
   // Not make_shared: the constructor is private.
-  return std::shared_ptr<const MappedFile>(
-      new MappedFile(path, static_cast<std::byte*>(address), file.size));
+  return std::shared_ptr<const MappedFile>(new MappedFile(
+      path, static_cast<std::byte*>(address), file.size, file.identity, nullptr));
 }
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::FromMemory(
-    const std::string& path, uint64_t size, const std::function<void(MutableBytes)>& fill) {
+    const std::string& path, std::shared_ptr<const void> file, uint64_t size,
+    const std::function<void(MutableBytes)>& fill) {
   void* address = nullptr;
   if (size > 0) {
     address =
@@ -35,12 +36,18 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::FromMemory(
     if (address == MAP_FAILED) return Status::System(errno, "mmap", path);
     fill(MutableBytes(static_cast<std::byte*>(address), size));
   }
+  const FileIdentity identity{0, reinterpret_cast<uintptr_t>(file.get())};
   return std::shared_ptr<const MappedFile>(
-      new MappedFile(path, static_cast<std::byte*>(address), size));
+      new MappedFile(path, static_cast<std::byte*>(address), size, identity, std::move(file)));
 }
 
-MappedFile::MappedFile(std::string path, std::byte* data, uint64_t size)
-    : path_(std::move(path)), data_(data), size_(size) {}
+MappedFile::MappedFile(std::string path, std::byte* data, uint64_t size, FileIdentity identity,
+                       std::shared_ptr<const void> file)
+    : path_(std::move(path)),
+      data_(data),
+      size_(size),
+      identity_(identity),
+      file_(std::move(file)) {}
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(data_, size_);

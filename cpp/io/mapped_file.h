@@ -24,6 +24,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "io/file_identity.h"
 
 namespace tensorbundle::io {
 
@@ -39,12 +40,13 @@ class MappedFile {
   static Result<std::shared_ptr<const MappedFile>> Open(
       const std::string& path, MapAccess access = MapAccess::kReadOnly);
 
-  // A region of anonymous memory that stands for a file called `path`, filled by
-  // `fill`: what a storage without files maps.
+  // A region of anonymous memory that stands for `file`, which it keeps alive, filled by
+  // `fill`: what a storage without files maps.  Its identity is the address of `file`.
   //
   // Errors: kSystem  ENOMEM
   static Result<std::shared_ptr<const MappedFile>> FromMemory(
-      const std::string& path, uint64_t size, const std::function<void(MutableBytes)>& fill);
+      const std::string& path, std::shared_ptr<const void> file, uint64_t size,
+      const std::function<void(MutableBytes)>& fill);
 
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -57,13 +59,17 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }  // bytes
+  FileIdentity identity() const { return identity_; }
 
  private:
-  MappedFile(std::string path, std::byte* data, uint64_t size);
+  MappedFile(std::string path, std::byte* data, uint64_t size, FileIdentity identity,
+             std::shared_ptr<const void> file);
 
   const std::string path_;
   std::byte* const data_;  // owned; null if and only if size_ is 0
   const uint64_t size_;
+  const FileIdentity identity_;
+  const std::shared_ptr<const void> file_;  // what it stands for, if not a file on disk
 };
 
 }  // namespace tensorbundle::io

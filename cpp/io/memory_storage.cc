@@ -68,6 +68,7 @@ class MemoryStorage final : public Storage {
   Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
   Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                 MapAccess access) override;
+  Result<FileIdentity> Identify(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
@@ -79,6 +80,8 @@ class MemoryStorage final : public Storage {
   Result<std::unique_ptr<Lock>> TryLock(const std::string& path) override;
 
  private:
+  Result<std::shared_ptr<MemoryFile>> Find(const std::string& path);
+
   const std::shared_ptr<Names> names_ = std::make_shared<Names>();
 };
 
@@ -132,26 +135,31 @@ MemoryLock::~MemoryLock() {
   if (named != siblings.end() && named->second == place_.node) siblings.erase(named);
 }
 
-Result<std::unique_ptr<ReadableFile>> MemoryStorage::OpenForRead(const std::string& path) {
+Result<std::shared_ptr<MemoryFile>> MemoryStorage::Find(const std::string& path) {
   const std::lock_guard guard(names_->mutex);
   TB_ASSIGN_OR_RETURN(const MemoryPlace place, names_->tree.Find(path, "open"));
   if (place.node == nullptr) return Status::System(ENOENT, "open", path);
   if (place.node->is_directory()) return NotRegularFile(path, "a directory");
+  return place.node->file;
+}
+
+Result<std::unique_ptr<ReadableFile>> MemoryStorage::OpenForRead(const std::string& path) {
+  TB_ASSIGN_OR_RETURN(std::shared_ptr<MemoryFile> file, Find(path));
   return std::unique_ptr<ReadableFile>(
-      std::make_unique<MemoryReadableFile>(path, place.node->file));
+      std::make_unique<MemoryReadableFile>(path, std::move(file)));
 }
 
 // A copy either way, so that a kPrivate map is its owner's alone.
 Result<std::shared_ptr<const MappedFile>> MemoryStorage::Map(const std::string& path,
                                                              MapAccess /*access*/) {
-  TB_ASSIGN_OR_RETURN(const auto file, OpenForRead(path));
-  Status read;
-  TB_ASSIGN_OR_RETURN(auto mapped,
-                      MappedFile::FromMemory(path, file->size(), [&](MutableBytes bytes) {
-                        read = file->ReadAt(0, bytes);
-                      }));
-  TB_RETURN_IF_ERROR(read);
-  return mapped;
+  TB_ASSIGN_OR_RETURN(const std::shared_ptr<MemoryFile> file, Find(path));
+  return MappedFile::FromMemory(path, file, file->size(),
+                                [&](MutableBytes bytes) { file->ReadAt(0, bytes); });
+}
+
+Result<FileIdentity> MemoryStorage::Identify(const std::string& path) {
+  TB_ASSIGN_OR_RETURN(const std::shared_ptr<MemoryFile> file, Find(path));
+  return FileIdentity{0, reinterpret_cast<uintptr_t>(file.get())};
 }
 
 Result<std::unique_ptr<WritableFile>> MemoryStorage::Create(const std::string& path) {

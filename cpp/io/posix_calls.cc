@@ -38,7 +38,9 @@ Result<RegularFile> OpenRegularFile(const std::string& path) {
   if (!S_ISREG(attributes.st_mode)) {
     return NotRegularFile(path, DescribeMode(attributes.st_mode));
   }
-  return RegularFile{std::move(fd), static_cast<uint64_t>(attributes.st_size)};
+  return RegularFile{std::move(fd),
+                     static_cast<uint64_t>(attributes.st_size),
+                     {attributes.st_dev, attributes.st_ino}};
 }
 
 }  // namespace tensorbundle::io

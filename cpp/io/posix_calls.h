@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "io/file_identity.h"
 #include "io/unique_fd.h"
 
 namespace tensorbundle::io {
@@ -22,6 +23,7 @@ auto RetryOnInterrupt(Call call) {
 struct RegularFile {
   UniqueFd fd;
   uint64_t size = 0;  // bytes, when it was opened
+  FileIdentity identity;
 };
 
 // Opens for reading.  Symbolic links are followed: a shard may be one.

@@ -7,31 +7,25 @@
 #include <utility>
 
 #include "io/file_faults.h"
+#include "io/file_request.h"
 #include "io/transfer.h"
 
 namespace tensorbundle::io {
 
-PosixReadableFile::PosixReadableFile(std::string path, RegularFile file)
-    : path_(std::move(path)), file_(std::move(file)) {}
+PosixReadableFile::PosixReadableFile(std::string path, RegularFile file, Granule granule)
+    : path_(std::move(path)), file_(std::move(file)), granule_(granule) {}
 
 Status PosixReadableFile::ReadAt(uint64_t offset, MutableBytes out) const {
-  // No call would be made for no bytes, and none that off_t cannot say.
-  if (!FitsInAFile(offset, out.size()) || (out.empty() && offset > file_.size)) {
-    return NotInFile(path_, offset, out.size(), AvailableFrom(offset, file_.size));
-  }
+  TB_ASSIGN_OR_RETURN(const TransferGoal goal, CheckRead(*this, offset, out));
   const auto read = [&](MutableBytes part, uint64_t at) {
     return ::pread(file_.fd.get(), part.data(), part.size(), static_cast<off_t>(at));
   };
-  const Transferred done = TransferAll(out, offset, read);
-  if (done.error_number != 0) {
-    return Status::System(done.error_number, "pread", path_).WithOffset(offset + done.size);
-  }
-  if (done.size < out.size()) return NotInFile(path_, offset, out.size(), done.size);
-  return Status();
+  const Transferred done = TransferAll(out, offset, goal, read);
+  return ReadOutcome({"pread", path_, offset, out.size(), goal}, done);
 }
 
-PosixWritableFile::PosixWritableFile(std::string path, UniqueFd fd)
-    : path_(std::move(path)), fd_(std::move(fd)) {}
+PosixWritableFile::PosixWritableFile(std::string path, UniqueFd fd, Granule granule)
+    : path_(std::move(path)), fd_(std::move(fd)), granule_(granule) {}
 
 Status PosixWritableFile::Allocate(uint64_t size) {
   if (size == 0) return Status();
@@ -44,20 +38,12 @@ Status PosixWritableFile::Allocate(uint64_t size) {
 }
 
 Status PosixWritableFile::WriteAt(uint64_t offset, Bytes bytes) {
-  if (!FitsInAFile(offset, bytes.size())) {
-    return Status::System(EFBIG, "pwrite", path_).WithOffset(offset);
-  }
+  TB_ASSIGN_OR_RETURN(const TransferGoal goal, CheckWrite(*this, offset, bytes));
   const auto write = [&](Bytes part, uint64_t at) {
     return ::pwrite(fd_.get(), part.data(), part.size(), static_cast<off_t>(at));
   };
-  const Transferred done = TransferAll(bytes, offset, write);
-  if (done.error_number != 0) {
-    return Status::System(done.error_number, "pwrite", path_).WithOffset(offset + done.size);
-  }
-  if (done.size < bytes.size()) {
-    return Status::System(EIO, "pwrite took no bytes", path_).WithOffset(offset + done.size);
-  }
-  return Status();
+  const Transferred done = TransferAll(bytes, offset, goal, write);
+  return WriteOutcome({"pwrite", path_, offset, bytes.size(), goal}, done);
 }
 
 Status PosixWritableFile::Truncate(uint64_t size) {

@@ -10,9 +10,13 @@
 #include <utility>
 
 #include "base/text.h"
+#include "io/direct_io.h"
+#include "io/kernel_ring.h"
 #include "io/posix_calls.h"
 #include "io/posix_file.h"
 #include "io/posix_lock.h"
+#include "io/ring_queue.h"
+#include "io/transfer_queue.h"
 
 namespace tensorbundle::io {
 namespace {
@@ -24,10 +28,16 @@ using DirectoryStream = std::unique_ptr<DIR, CloseDirectory>;
 
 class PosixStorage final : public Storage {
  public:
+  explicit PosixStorage(Backend backend) : backend_(backend) {}
+
   Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
   Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                 MapAccess access) override;
+  Result<FileIdentity> Identify(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
+  Result<std::unique_ptr<WritableFile>> CreateDirect(const std::string& path) override;
+  Result<std::unique_ptr<ReadableFile>> OpenDirect(const std::string& path) override;
+  std::unique_ptr<TransferQueue> MakeQueue() override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
@@ -36,7 +46,17 @@ class PosixStorage final : public Storage {
   Status RemoveDirectory(const std::string& path) override;
   Status SyncDirectory(const std::string& directory) override;
   Result<std::unique_ptr<Lock>> TryLock(const std::string& path) override;
+
+ private:
+  const Backend backend_;
 };
+
+Result<UniqueFd> CreateNewFile(const std::string& path) {
+  constexpr int kFlags = O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_RDWR;
+  UniqueFd fd(RetryOnInterrupt([&] { return ::open(path.c_str(), kFlags, 0666); }));
+  if (!fd.valid()) return Status::System(errno, "open", path);
+  return fd;
+}
 
 Result<std::unique_ptr<ReadableFile>> PosixStorage::OpenForRead(const std::string& path) {
   TB_ASSIGN_OR_RETURN(RegularFile file, OpenRegularFile(path));
@@ -49,12 +69,40 @@ Result<std::shared_ptr<const MappedFile>> PosixStorage::Map(const std::string& p
   return MappedFile::Open(path, access);
 }
 
+Result<FileIdentity> PosixStorage::Identify(const std::string& path) {
+  struct stat attributes = {};
+  if (::stat(path.c_str(), &attributes) != 0) return Status::System(errno, "stat", path);
+  return FileIdentity{attributes.st_dev, attributes.st_ino};
+}
+
 Result<std::unique_ptr<WritableFile>> PosixStorage::Create(const std::string& path) {
-  constexpr int kFlags = O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_RDWR;
-  UniqueFd fd(RetryOnInterrupt([&] { return ::open(path.c_str(), kFlags, 0666); }));
-  if (!fd.valid()) return Status::System(errno, "open", path);
+  TB_ASSIGN_OR_RETURN(UniqueFd fd, CreateNewFile(path));
   return std::unique_ptr<WritableFile>(
       std::make_unique<PosixWritableFile>(path, std::move(fd)));
+}
+
+Result<std::unique_ptr<WritableFile>> PosixStorage::CreateDirect(const std::string& path) {
+  if (backend_ == Backend::kBuffered) return Create(path);
+  TB_ASSIGN_OR_RETURN(UniqueFd fd, CreateNewFile(path));
+  const Result<Granule> granule = MakeDirect(fd.get(), path);
+  if (!granule.ok()) {
+    ::unlink(path.c_str());  // made just now, with O_EXCL: ours
+    return granule.status();
+  }
+  return std::unique_ptr<WritableFile>(
+      std::make_unique<PosixWritableFile>(path, std::move(fd), *granule));
+}
+
+Result<std::unique_ptr<ReadableFile>> PosixStorage::OpenDirect(const std::string& path) {
+  if (backend_ == Backend::kBuffered) return OpenForRead(path);
+  TB_ASSIGN_OR_RETURN(RegularFile file, OpenRegularFile(path));
+  TB_ASSIGN_OR_RETURN(const Granule granule, MakeDirect(file.fd.get(), path));
+  return std::unique_ptr<ReadableFile>(
+      std::make_unique<PosixReadableFile>(path, std::move(file), granule));
+}
+
+std::unique_ptr<TransferQueue> PosixStorage::MakeQueue() {
+  return backend_ == Backend::kUring ? MakeRingQueue(MakeKernelRing) : MakeSynchronousQueue();
 }
 
 Status PosixStorage::Rename(const std::string& from, const std::string& to) {
@@ -119,6 +167,8 @@ Result<std::unique_ptr<Lock>> PosixStorage::TryLock(const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<Storage> MakePosixStorage() { return std::make_unique<PosixStorage>(); }
+std::unique_ptr<Storage> MakePosixStorage(Backend backend) {
+  return std::make_unique<PosixStorage>(backend);
+}
 
 }  // namespace tensorbundle::io

@@ -1,4 +1,8 @@
-// Files through pread(2) and pwrite(2), buffered by the kernel's page cache.
+// Files through system calls, in each of the ways of io/backend.h.
+//
+// Create() and OpenForRead() are pread(2) and pwrite(2), buffered by the kernel's page
+// cache, whatever the backend.  CreateDirect() and OpenDirect() set O_DIRECT, but for
+// kBuffered; MakeQueue() gives a ring for kUring, where the kernel grants one.
 //
 // Each call is looped for EINTR, for short counts and for the 2 GiB limit of one
 // Linux transfer.  Files are opened O_CLOEXEC and, for reading, O_NONBLOCK, so
@@ -14,10 +18,11 @@
 
 #include <memory>
 
+#include "io/backend.h"
 #include "io/storage.h"
 
 namespace tensorbundle::io {
 
-std::unique_ptr<Storage> MakePosixStorage();
+std::unique_ptr<Storage> MakePosixStorage(Backend backend = Backend::kBuffered);
 
 }  // namespace tensorbundle::io

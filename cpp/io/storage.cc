@@ -1,6 +1,10 @@
 #include "io/storage.h"
 
+#include "io/transfer_queue.h"
+
 namespace tensorbundle::io {
+
+std::unique_ptr<TransferQueue> Storage::MakeQueue() { return MakeSynchronousQueue(); }
 
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');

@@ -1,19 +1,15 @@
 // The seam between the engine and whatever holds files.
 //
 // A Storage names files by path and hands out files; it has never heard of a
-// tensor.  Implementations: posix_storage (buffered system calls) and
+// tensor.  Implementations: posix_storage (buffered, direct, or through io_uring) and
 // memory_storage (tests, and the ceiling for benchmarks).  tests/cpp/io holds
 // every implementation against one conformance suite.
 //
 // Ownership: whoever gets a file owns it.  A file may outlive its Storage.
 //
-// Threads: a Storage may be used by any number of threads.  So may a
-// ReadableFile.  A WritableFile takes WriteAt() from any number of threads at once
-// on ranges that do not overlap; all its other methods are for one thread, when no
-// WriteAt() is under way.
+// Threads: a Storage may be used by any number of threads; its files as io/file.h says.
 //
-// Errors: every method returns kSystem with errno, the operation and the path
-// where a system call fails.  Nothing is retried but EINTR and short counts.
+// Errors: as in io/file.h.
 
 #pragma once
 
@@ -22,52 +18,14 @@
 #include <string>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "io/file.h"
 #include "io/mapped_file.h"
 
 namespace tensorbundle::io {
 
-class ReadableFile {
- public:
-  virtual ~ReadableFile() = default;
-
-  // Fills `out` with the bytes at `offset`, or fails.
-  //
-  // Errors: kOutOfBounds  the file ends before offset + out.size()
-  virtual Status ReadAt(uint64_t offset, MutableBytes out) const = 0;
-
-  virtual uint64_t size() const = 0;  // bytes, when it was opened
-  virtual const std::string& path() const = 0;
-};
-
-// A new file under construction.  Destroying it closes it and drops any error:
-// whoever wants the bytes calls Sync() and Close().
-class WritableFile {
- public:
-  virtual ~WritableFile() = default;
-
-  // Reserves `size` bytes, so that a full disk is found before anything is
-  // written.  Where the file system cannot reserve, does nothing; elsewhere it may
-  // lengthen the file to `size`, so Truncate() has the last word.
-  virtual Status Allocate(uint64_t size) = 0;
-
-  // Writes all of `bytes` at `offset`.  What is never written reads as zeros.
-  virtual Status WriteAt(uint64_t offset, Bytes bytes) = 0;
-
-  // Makes the file exactly `size` bytes long.
-  virtual Status Truncate(uint64_t size) = 0;
-
-  // Returns when the bytes and the size are durable.  An error is final: the
-  // kernel may have dropped the bytes, so calling it again proves nothing.
-  virtual Status Sync() = 0;
-
-  // REQUIRES: not called twice
-  virtual Status Close() = 0;
-
-  virtual const std::string& path() const = 0;
-};
+class TransferQueue;
 
 // Held from TryLock() until it is destroyed; nothing is left behind then.
 class Lock {
@@ -88,8 +46,26 @@ class Storage {
   virtual Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                         MapAccess access) = 0;
 
+  // Which file stands at `path` now.
+  virtual Result<FileIdentity> Identify(const std::string& path) = 0;
+
   // Creates a file that must not exist yet.
   virtual Result<std::unique_ptr<WritableFile>> Create(const std::string& path) = 0;
+
+  // The same for large transfers of data: past the page cache, where this storage can;
+  // the file's granule() tells.
+  //
+  // Errors: kSystem  EINVAL: this storage is for direct I/O and the file system has none
+  virtual Result<std::unique_ptr<WritableFile>> CreateDirect(const std::string& path) {
+    return Create(path);
+  }
+  virtual Result<std::unique_ptr<ReadableFile>> OpenDirect(const std::string& path) {
+    return OpenForRead(path);
+  }
+
+  // For one thread's transfers, to and from files of any storage.  One that does each
+  // transfer at once, where this storage has, or is granted, nothing better.
+  virtual std::unique_ptr<TransferQueue> MakeQueue();
 
   // Replaces what stands at `to`.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;

@@ -63,7 +63,7 @@ TEST(StatusTest, ACopyIsIndependent) {
 
 TEST(StatusTest, EveryCodeHasANameOfItsOwnAndOneGroup) {
   std::set<std::string_view> names;
-  for (int i = 0; i <= static_cast<int>(Code::kUnsupportedLayout); ++i) {
+  for (int i = 0; i <= static_cast<int>(Code::kUnsupportedBackend); ++i) {
     const auto code = static_cast<Code>(i);
     EXPECT_NE(CodeName(code), "Unknown");
     EXPECT_TRUE(names.insert(CodeName(code)).second) << CodeName(code);
@@ -74,7 +74,7 @@ TEST(StatusTest, EveryCodeHasANameOfItsOwnAndOneGroup) {
   EXPECT_FALSE(IsCorruption(Code::kSystem));
   EXPECT_FALSE(IsCorruption(Code::kCancelled));
   EXPECT_TRUE(IsUnsupported(Code::kUnsupportedVersion));
-  EXPECT_TRUE(IsUnsupported(Code::kUnsupportedLayout));
+  EXPECT_TRUE(IsUnsupported(Code::kUnsupportedBackend));
 }
 
 Result<int> Half(int n) {

@@ -16,6 +16,17 @@ TEST(TextTest, ABackslashIsDoubledSoThatEscapesAreUnambiguous) {
 
 TEST(TextTest, Utf8IsKept) { EXPECT_EQ(Quoted("gewicht/größe"), "\"gewicht/größe\""); }
 
+TEST(TextTest, WhatIsNotUtf8IsEscaped) {
+  EXPECT_EQ(EscapeForMessage("\xff\xfe"), "\\xff\\xfe");
+  EXPECT_EQ(EscapeForMessage("\xc3"), "\\xc3");           // cut
+  EXPECT_EQ(EscapeForMessage("\xc3("), "\\xc3(");         // no continuation
+  EXPECT_EQ(EscapeForMessage("\xc0\xaf"), "\\xc0\\xaf");  // overlong
+  EXPECT_EQ(EscapeForMessage("\xe0\x80\xaf"), "\\xe0\\x80\\xaf");
+  EXPECT_EQ(EscapeForMessage("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
+  EXPECT_EQ(EscapeForMessage("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");
+  EXPECT_EQ(EscapeForMessage("\xf0\x9f\x98\x80\xe2\x82\xac"), "\xf0\x9f\x98\x80\xe2\x82\xac");
+}
+
 TEST(TextTest, ALongNameIsCutAndItsSizeTold) {
   const std::string name = std::string(150, 'a') + std::string(150, 'b');
   EXPECT_EQ(Quoted(name),

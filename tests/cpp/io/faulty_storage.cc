@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "io/transfer_queue.h"
+
 namespace tensorbundle::io {
 
 // The faults to come and the calls so far.
@@ -69,6 +71,7 @@ class FaultyReadableFile final : public ReadableFile {
     TB_RETURN_IF_ERROR(script_->Count({Operation::kRead, path(), offset, out.size(), {}}));
     return wrapped_->ReadAt(offset, out);
   }
+  Granule granule() const override { return wrapped_->granule(); }
   uint64_t size() const override { return wrapped_->size(); }
   const std::string& path() const override { return wrapped_->path(); }
 
@@ -82,6 +85,7 @@ class FaultyWritableFile final : public WritableFile {
   FaultyWritableFile(ScriptPtr script, std::unique_ptr<WritableFile> wrapped)
       : script_(std::move(script)), wrapped_(std::move(wrapped)) {}
 
+  Granule granule() const override { return wrapped_->granule(); }
   Status Allocate(uint64_t size) override {
     TB_RETURN_IF_ERROR(script_->Count({Operation::kAllocate, path(), 0, size, {}}));
     return wrapped_->Allocate(size);
@@ -117,6 +121,7 @@ std::string_view OperationName(Operation operation) {
     case Operation::kOpen: return "open";
     case Operation::kRead: return "read";
     case Operation::kMap: return "map";
+    case Operation::kIdentify: return "identify";
     case Operation::kCreate: return "create";
     case Operation::kAllocate: return "allocate";
     case Operation::kWrite: return "write";
@@ -157,12 +162,33 @@ Result<std::shared_ptr<const MappedFile>> FaultyStorage::Map(const std::string& 
   return wrapped_.Map(path, access);
 }
 
+Result<FileIdentity> FaultyStorage::Identify(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kIdentify, path, 0, 0, {}}));
+  return wrapped_.Identify(path);
+}
+
 Result<std::unique_ptr<WritableFile>> FaultyStorage::Create(const std::string& path) {
   TB_RETURN_IF_ERROR(script_->Count({Operation::kCreate, path, 0, 0, {}}));
   TB_ASSIGN_OR_RETURN(auto file, wrapped_.Create(path));
   return std::unique_ptr<WritableFile>(
       std::make_unique<FaultyWritableFile>(script_, std::move(file)));
 }
+
+Result<std::unique_ptr<WritableFile>> FaultyStorage::CreateDirect(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kCreate, path, 0, 0, {}}));
+  TB_ASSIGN_OR_RETURN(auto file, wrapped_.CreateDirect(path));
+  return std::unique_ptr<WritableFile>(
+      std::make_unique<FaultyWritableFile>(script_, std::move(file)));
+}
+
+Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenDirect(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kOpen, path, 0, 0, {}}));
+  TB_ASSIGN_OR_RETURN(auto file, wrapped_.OpenDirect(path));
+  return std::unique_ptr<ReadableFile>(
+      std::make_unique<FaultyReadableFile>(script_, std::move(file)));
+}
+
+std::unique_ptr<TransferQueue> FaultyStorage::MakeQueue() { return wrapped_.MakeQueue(); }
 
 Status FaultyStorage::Rename(const std::string& from, const std::string& to) {
   TB_RETURN_IF_ERROR(script_->Count({Operation::kRename, from, 0, 0, to}));

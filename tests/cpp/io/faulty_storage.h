@@ -3,6 +3,9 @@
 // It wraps another storage, which it does not own, and passes every call on that
 // is not to fail.  A call that fails has no effect at all.
 //
+// Direct files are counted as the others are.  Its files have no descriptor, so every
+// queue, its own or another storage's, transfers by their calls and meets the faults.
+//
 // To fail each call of a save in turn: run it once and read calls(); then, for k from
 // 1 to that number, FailCall({.nth = k}) on a fresh FaultyStorage.
 //
@@ -26,6 +29,7 @@ enum class Operation : uint8_t {
   kOpen,
   kRead,
   kMap,
+  kIdentify,
   kCreate,
   kAllocate,
   kWrite,
@@ -82,7 +86,11 @@ class FaultyStorage final : public Storage {
   Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
   Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                 MapAccess access) override;
+  Result<FileIdentity> Identify(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
+  Result<std::unique_ptr<WritableFile>> CreateDirect(const std::string& path) override;
+  Result<std::unique_ptr<ReadableFile>> OpenDirect(const std::string& path) override;
+  std::unique_ptr<TransferQueue> MakeQueue() override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;

@@ -4,8 +4,10 @@
 
 #include <cerrno>
 
+#include "io/aligned_buffer.h"
 #include "io/memory_storage.h"
 #include "io/storage_fixture.h"
+#include "io/transfer_queue.h"
 
 namespace tensorbundle::io {
 namespace {
@@ -126,6 +128,53 @@ TEST_F(FaultyStorageTest, AFileMayOutliveTheStorageAndStillFail) {
   ASSERT_OK(file.status());
   storage.reset();
   ExpectSystemError((*file)->Sync(), EIO, "a");
+}
+
+TEST_F(FaultyStorageTest, DirectFilesFailAsTheOthersDo) {
+  storage_.FailCall({.operation = Operation::kCreate, .nth = 1, .error_number = ENOSPC});
+  ExpectSystemError(storage_.CreateDirect("a").status(), ENOSPC, "a");
+  ASSERT_OK(storage_.CreateDirect("a").status());
+  storage_.FailCall({.operation = Operation::kOpen, .nth = 1, .error_number = EMFILE});
+  ExpectSystemError(storage_.OpenDirect("a").status(), EMFILE, "a");
+  EXPECT_OK(storage_.OpenDirect("a").status());
+  EXPECT_EQ(storage_.calls(Operation::kCreate), 2u);
+  EXPECT_EQ(storage_.calls(Operation::kOpen), 2u);
+}
+
+// Faults are met whichever storage is wrapped, even where the queue is a ring.
+template <typename Kind>
+class FaultyQueueTest : public StorageFixture<Kind> {};
+TYPED_TEST_SUITE(FaultyQueueTest, StorageKinds, StorageKindNames);
+
+TYPED_TEST(FaultyQueueTest, QueuedTransfersMeetTheFaults) {
+  FaultyStorage storage(this->storage());
+  storage.FailCall({.operation = Operation::kWrite, .nth = 2, .error_number = EIO});
+  auto file = storage.CreateDirect(this->Path("a"));
+  ASSERT_OK(file.status());
+  const auto plain = this->storage().CreateDirect(this->Path("b"));
+  ASSERT_OK(plain.status());
+  EXPECT_EQ((*file)->granule(), (*plain)->granule());
+  const auto memory = AlignedBuffer::Allocate(8192);
+  ASSERT_OK(memory.status());
+  const auto queue = storage.MakeQueue();
+  EXPECT_OK(queue->SubmitWrite(**file, 0, memory->bytes()).status());
+  ExpectSystemError(queue->SubmitWrite(**file, 8192, memory->bytes()).status(), EIO,
+                    this->Path("a"));
+  ExpectSystemError(queue->WaitAll(), EIO, this->Path("a"));
+  EXPECT_EQ(storage.calls(Operation::kWrite), 2u);
+}
+
+TYPED_TEST(FaultyQueueTest, QueuedReadsAreCounted) {
+  WriteFile(this->storage(), this->Path("a"), std::string(8192, 'x'));
+  FaultyStorage storage(this->storage());
+  storage.FailCall({.operation = Operation::kRead, .nth = 1, .error_number = EIO});
+  const auto file = storage.OpenDirect(this->Path("a"));
+  ASSERT_OK(file.status());
+  const auto memory = AlignedBuffer::Allocate(8192);
+  ASSERT_OK(memory.status());
+  const auto queue = storage.MakeQueue();
+  ExpectSystemError(queue->SubmitRead(**file, 0, memory->bytes()).status(), EIO,
+                    this->Path("a"));
 }
 
 }  // namespace

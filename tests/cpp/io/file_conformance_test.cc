@@ -47,6 +47,20 @@ TYPED_TEST(FileConformanceTest, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(Read(*reader, 10, 0), "");
 }
 
+TYPED_TEST(FileConformanceTest, AFileIsToldFromOneThatReplacedIt) {
+  ASSERT_OK(this->Create(this->Path("a"))->WriteAt(0, AsBytes("old")));
+  const auto map = this->storage().Map(this->Path("a"), MapAccess::kReadOnly);
+  ASSERT_OK(map.status());
+  EXPECT_EQ(*this->storage().Identify(this->Path("a")), (*map)->identity());
+  for (int i = 0; i < 3; ++i) {  // an identity is not used again while it is mapped
+    ASSERT_OK(this->Create(this->Path("b"))->WriteAt(0, AsBytes("new")));
+    ASSERT_OK(this->storage().Rename(this->Path("b"), this->Path("a")));
+    EXPECT_FALSE(*this->storage().Identify(this->Path("a")) == (*map)->identity());
+  }
+  ASSERT_OK(this->storage().Remove(this->Path("a")));
+  EXPECT_EQ(this->storage().Identify(this->Path("a")).status().error_number(), ENOENT);
+}
+
 TYPED_TEST(FileConformanceTest, WritesMayComeInAnyOrderAndReplaceEachOther) {
   auto file = this->Create(this->Path("a"));
   EXPECT_OK(file->WriteAt(6, AsBytes("world")));

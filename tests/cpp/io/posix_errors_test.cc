@@ -2,19 +2,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sched.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
-#include <cstring>
-#include <functional>
-#include <thread>
 
 #include "io/posix_file.h"
 #include "io/posix_storage.h"
+#include "io/scarcity.h"
 #include "io/storage_fixture.h"
 #include "io/temp_directory.h"
 
@@ -31,23 +25,6 @@ class PosixErrorsTest : public ::testing::Test {
   TempDirectory directory_;
   const std::unique_ptr<Storage> storage_ = MakePosixStorage();
 };
-
-// Runs `body` with a disk of 1 MiB mounted on `path`; empty, or why it could not.
-// The mount is in a name space of one thread and ends with it, whatever happens.
-std::string WithSmallDisk(const std::string& path, const std::function<void()>& body) {
-  std::string failed;
-  std::thread([&] {
-    if (::unshare(CLONE_NEWNS) != 0) {
-      failed = std::string("unshare: ") + std::strerror(errno);
-    } else if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-               ::mount("tmpfs", path.c_str(), "tmpfs", 0, "size=1m") != 0) {
-      failed = std::string("mount: ") + std::strerror(errno);
-    } else {
-      body();
-    }
-  }).join();
-  return failed;
-}
 
 TEST_F(PosixErrorsTest, AFullDiskIsFoundByAllocateBeforeAnyWrite) {
   const std::string failed = WithSmallDisk(directory_.path(), [&] {
@@ -70,25 +47,6 @@ TEST_F(PosixErrorsTest, AFullDiskFailsTheWriteWhereItStopped) {
   });
   if (!failed.empty()) GTEST_SKIP() << failed;
 }
-
-// Limits the size of new files; lifts the limit again in the end.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t limit) {
-    handler_ = std::signal(SIGXFSZ, SIG_IGN);  // EFBIG instead of death
-    ::getrlimit(RLIMIT_FSIZE, &old_);
-    const rlimit lower = {limit, old_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &lower);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit old_ = {};
-  void (*handler_)(int) = nullptr;
-};
 
 TEST_F(PosixErrorsTest, AFileBeyondTheSizeLimitIsRefusedByEveryCallThatGrowsIt) {
   auto file = storage_->Create(Path("f"));

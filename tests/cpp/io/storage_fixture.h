@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/backend.h"
 #include "io/memory_storage.h"
 #include "io/posix_storage.h"
 #include "io/storage.h"
@@ -53,23 +54,52 @@ inline std::string ReadFile(Storage& storage, const std::string& path) {
   return file.ok() ? Read(**file, 0, (*file)->size()) : "";
 }
 
+// Why `directory` cannot show what `backend` does; empty where it can.
+inline std::string WhyNot(Backend backend, const std::string& directory) {
+  if (backend == Backend::kBuffered) return "";
+  const auto traits = ProbeDirectory(directory);
+  if (!traits.ok()) return traits.status().ToString();
+  if (!traits->direct) return traits->direct_reason;
+  return backend == Backend::kUring ? ProbeUring().reason : "";
+}
+
 struct PosixKind {
   static constexpr char kName[] = "Posix";
   std::string root() const { return directory.path(); }
+  std::string why_not() const { return ""; }
 
   TempDirectory directory;
   std::unique_ptr<Storage> storage = MakePosixStorage();
+};
+
+struct DirectKind {
+  static constexpr char kName[] = "Direct";
+  std::string root() const { return directory.path(); }
+  std::string why_not() const { return WhyNot(Backend::kDirect, root()); }
+
+  TempDirectory directory;
+  std::unique_ptr<Storage> storage = MakeStorage(Backend::kDirect);
+};
+
+struct UringKind {
+  static constexpr char kName[] = "Uring";
+  std::string root() const { return directory.path(); }
+  std::string why_not() const { return WhyNot(Backend::kUring, root()); }
+
+  TempDirectory directory;
+  std::unique_ptr<Storage> storage = MakeStorage(Backend::kUring);
 };
 
 struct MemoryKind {
   static constexpr char kName[] = "Memory";
   MemoryKind() { EXPECT_OK(storage->MakeDirectory(root()).status()); }
   std::string root() const { return "/root"; }
+  std::string why_not() const { return ""; }
 
   std::unique_ptr<Storage> storage = MakeMemoryStorage();
 };
 
-using StorageKinds = ::testing::Types<PosixKind, MemoryKind>;
+using StorageKinds = ::testing::Types<PosixKind, DirectKind, UringKind, MemoryKind>;
 
 struct StorageKindNames {
   template <typename Kind>
@@ -81,6 +111,11 @@ struct StorageKindNames {
 template <typename Kind>
 class StorageFixture : public ::testing::Test {
  protected:
+  void SetUp() override {
+    const std::string why_not = kind_.why_not();
+    if (!why_not.empty()) GTEST_SKIP() << why_not;
+  }
+
   Storage& storage() { return *kind_.storage; }
   std::string root() const { return kind_.root(); }
   std::string Path(const std::string& name) const { return root() + "/" + name; }

@@ -37,7 +37,7 @@ using Asked = std::vector<std::pair<uint64_t, uint64_t>>;
 
 Transferred Transfer(Script& script, uint64_t offset, size_t size) {
   const std::string text(size, 'x');
-  return TransferAll(AsBytes(text), offset, std::ref(script));
+  return TransferAll(AsBytes(text), offset, {size, 1}, std::ref(script));
 }
 
 TEST(TransferTest, OneCallThatMovesAllIsEnough) {
@@ -95,8 +95,42 @@ TEST(TransferTest, ThePartsAreTheRestOfTheBuffer) {
     part[0] = static_cast<std::byte>(next++);
     return 1;
   };
-  EXPECT_EQ(TransferAll(std::as_writable_bytes(std::span(text)), 0, one_byte).size, 6u);
+  EXPECT_EQ(TransferAll(std::as_writable_bytes(std::span(text)), 0, {6, 1}, one_byte).size,
+            6u);
   EXPECT_EQ(text, "abcdef");
+}
+
+// A transfer of 4096 bytes in granules of 512.
+Transferred TransferGranules(Script& script, uint64_t needed) {
+  const std::string text(4096, 'x');
+  return TransferAll(AsBytes(text), 8192, {needed, 512}, std::ref(script));
+}
+
+TEST(TransferTest, AGranuleThatWasMovedInPartIsMovedAgain) {
+  Script script({1500, 512, 2560});
+  const Transferred done = TransferGranules(script, 4096);
+  EXPECT_EQ(done.size, 4096u);
+  EXPECT_EQ(script.asked, Asked({{8192, 4096}, {9216, 3072}, {9728, 2560}}));
+}
+
+TEST(TransferTest, TheEndOfTheFileInsideAGranuleIsReached) {
+  Script script({4000});
+  const Transferred done = TransferGranules(script, 4000);
+  EXPECT_EQ(done.size, 4000u);
+  EXPECT_EQ(done.error_number, 0);
+}
+
+TEST(TransferTest, PartOfAGranuleBeforeTheEndStopsTheTransferThere) {
+  Script script({1500, 476});
+  const Transferred done = TransferGranules(script, 4096);
+  EXPECT_EQ(done.size, 1500u);  // 1024 and 476
+  EXPECT_EQ(done.error_number, 0);
+  EXPECT_EQ(script.asked.size(), 2u);
+}
+
+TEST(TransferTest, NothingNeededNeedsNoCall) {
+  Script script({});
+  EXPECT_EQ(TransferGranules(script, 0).size, 0u);
 }
 
 TEST(TransferTest, NoCallIsAskedForMoreThanAGibibyte) {
@@ -108,7 +142,7 @@ TEST(TransferTest, NoCallIsAskedForMoreThanAGibibyte) {
   constexpr ssize_t kGibibyte = ssize_t{1} << 30;
   Script script({kGibibyte, kGibibyte, kGibibyte / 2});
   const Bytes bytes(static_cast<const std::byte*>(address), kSize);
-  EXPECT_EQ(TransferAll(bytes, 5, std::ref(script)).size, kSize);
+  EXPECT_EQ(TransferAll(bytes, 5, {kSize, 1}, std::ref(script)).size, kSize);
   EXPECT_EQ(
       script.asked,
       Asked({{5, kGibibyte}, {5 + kGibibyte, kGibibyte}, {5 + 2 * kGibibyte, kGibibyte / 2}}));

@@ -1,0 +1,85 @@
+// What a path can do: the probes of io/backend.h.
+
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "io/aligned_buffer.h"
+#include "io/backend.h"
+#include "io/direct_io.h"
+#include "io/file_system.h"
+#include "io/hidden_file.h"
+#include "io/posix_calls.h"
+#include "io/posix_file.h"
+
+namespace tensorbundle::io {
+namespace {
+
+Result<PathTraits> DescribeFileSystem(const std::string& path) {
+  struct statfs attributes = {};
+  if (RetryOnInterrupt([&] { return ::statfs(path.c_str(), &attributes); }) != 0) {
+    return Status::System(errno, "statfs", path);
+  }
+  // The field is wider than the number on some machines, and signed on others.
+  const FileSystemKind kind = FileSystemOf(static_cast<uint32_t>(attributes.f_type));
+  PathTraits traits;
+  traits.file_system = kind.name;
+  traits.is_network = kind.is_network;
+  traits.is_memory = kind.is_memory;
+  if (kind.is_memory) traits.direct_reason = kind.name + " is in memory, without a device";
+  if (kind.is_network) traits.direct_reason = kind.name + " is not a local device";
+  return traits;
+}
+
+void SetGranule(const Result<Granule>& granule, PathTraits& traits) {
+  traits.direct = granule.ok();
+  if (granule.ok()) traits.granule = *granule;
+  if (!granule.ok()) traits.direct_reason = granule.status().message();
+}
+
+// Writes one granule of zeros.
+Result<Granule> TryWriting(const std::string& directory) {
+  TB_ASSIGN_OR_RETURN(UniqueFd fd, CreateHiddenFile(directory));
+  TB_ASSIGN_OR_RETURN(const Granule granule, MakeDirect(fd.get(), directory));
+  TB_ASSIGN_OR_RETURN(const AlignedBuffer zeros, AlignedBuffer::Allocate(granule.offset));
+  PosixWritableFile file(directory, std::move(fd), granule);
+  TB_RETURN_IF_ERROR(file.WriteAt(0, zeros.bytes()));
+  return granule;
+}
+
+// Reads the first granule, if there is one.
+Result<Granule> TryReading(const std::string& path, RegularFile opened) {
+  TB_ASSIGN_OR_RETURN(const Granule granule, MakeDirect(opened.fd.get(), path));
+  if (opened.size == 0) return granule;
+  TB_ASSIGN_OR_RETURN(const AlignedBuffer first, AlignedBuffer::Allocate(granule.offset));
+  const PosixReadableFile file(path, std::move(opened), granule);
+  TB_RETURN_IF_ERROR(file.ReadAt(0, first.bytes()));
+  return granule;
+}
+
+}  // namespace
+
+Result<PathTraits> ProbeDirectory(const std::string& directory) {
+  struct stat attributes = {};
+  if (::stat(directory.c_str(), &attributes) != 0) {
+    return Status::System(errno, "stat", directory);
+  }
+  if (!S_ISDIR(attributes.st_mode)) return Status::System(ENOTDIR, "stat", directory);
+  TB_ASSIGN_OR_RETURN(PathTraits traits, DescribeFileSystem(directory));
+  if (!traits.is_memory && !traits.is_network) SetGranule(TryWriting(directory), traits);
+  return traits;
+}
+
+Result<PathTraits> ProbeFile(const std::string& path) {
+  TB_ASSIGN_OR_RETURN(RegularFile file, OpenRegularFile(path));
+  TB_ASSIGN_OR_RETURN(PathTraits traits, DescribeFileSystem(path));
+  if (!traits.is_memory && !traits.is_network) {
+    SetGranule(TryReading(path, std::move(file)), traits);
+  }
+  return traits;
+}
+
+}  // namespace tensorbundle::io

@@ -1,0 +1,36 @@
+#include "io/transfer_queue.h"
+
+namespace tensorbundle::io {
+namespace {
+
+class SynchronousQueue final : public TransferQueue {
+ public:
+  Result<Ticket> SubmitWrite(WritableFile& file, uint64_t offset, Bytes bytes) override {
+    if (status_.ok()) status_ = file.WriteAt(offset, bytes);
+    return NextTicket();
+  }
+  Result<Ticket> SubmitRead(const ReadableFile& file, uint64_t offset,
+                            MutableBytes out) override {
+    if (status_.ok()) status_ = file.ReadAt(offset, out);
+    return NextTicket();
+  }
+  Status Wait(Ticket /*ticket*/) override { return status_; }
+  Status WaitAll() override { return status_; }
+
+ private:
+  Result<Ticket> NextTicket() {
+    TB_RETURN_IF_ERROR(status_);
+    return ++last_;
+  }
+
+  Status status_;  // the first failure, for good
+  Ticket last_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<TransferQueue> MakeSynchronousQueue() {
+  return std::make_unique<SynchronousQueue>();
+}
+
+}  // namespace tensorbundle::io
