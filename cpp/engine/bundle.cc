@@ -7,18 +7,6 @@
 #include "format/slices.h"
 
 namespace tensorbundle::engine {
-namespace {
-
-// A data file that is not there is the bundle's fault, not the caller's path.
-Status NameMissingShard(Status status, uint32_t shard) {
-  if (status.error_number() == ENOENT) {
-    status = Status(Code::kMissingShard, "the data file is missing").WithPath(status.path());
-  }
-  return std::move(status).WithShard(shard);
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
                                              std::string prefix) {
   std::unique_ptr<Bundle> bundle(new Bundle(std::move(storage), std::move(prefix)));
@@ -100,9 +88,8 @@ Result<Bundle::View> Bundle::Map(const format::Entry& entry, io::MapAccess acces
     const std::lock_guard<std::mutex> lock(mutex_);
     auto& slot = shards_[{entry.shard_id, access}];
     if (slot == nullptr) {
-      auto mapped = storage_->Map(ShardPath(entry.shard_id), access);
-      if (!mapped.ok()) return NameMissingShard(std::move(mapped).status(), entry.shard_id);
-      slot = std::move(mapped).value();
+      TB_ASSIGN_OR_RETURN(
+          slot, CheckOpened(entry.shard_id, storage_->Map(ShardPath(entry.shard_id), access)));
     }
     file = slot;
   }
@@ -112,8 +99,33 @@ Result<Bundle::View> Bundle::Map(const format::Entry& entry, io::MapAccess acces
 }
 
 Result<std::unique_ptr<io::ReadableFile>> Bundle::OpenShard(uint32_t shard) const {
-  auto file = storage_->OpenForRead(ShardPath(shard));
-  if (!file.ok()) return NameMissingShard(std::move(file).status(), shard);
+  return CheckOpened(shard, storage_->OpenForRead(ShardPath(shard)));
+}
+
+Result<std::unique_ptr<io::ReadableFile>> Bundle::OpenShardDirect(uint32_t shard) const {
+  return CheckOpened(shard, storage_->OpenDirect(ShardPath(shard)));
+}
+
+// An overwritten bundle's data files get names that an older bundle had.  But before a
+// name is given to a newer file, the index has been replaced (engine/commit.h, steps 4
+// to 8): where the index is still the one that was mapped, now, after the file was
+// opened, the file belongs to it.
+template <typename File>
+Result<File> Bundle::CheckOpened(uint32_t shard, Result<File> file) const {
+  const auto identity = storage_->Identify(format::IndexPath(prefix_));
+  const bool is_gone = identity.ok() ? !(*identity == index_->identity())
+                                     : identity.status().error_number() == ENOENT;
+  if (is_gone) {
+    return Status(Code::kCheckpointGone, "the checkpoint was replaced since it was opened")
+        .WithPath(format::IndexPath(prefix_))
+        .WithShard(shard);
+  }
+  if (!file.ok() && file.status().error_number() == ENOENT) {
+    return Status(Code::kMissingShard, "the data file is missing")
+        .WithPath(ShardPath(shard))
+        .WithShard(shard);
+  }
+  if (!file.ok()) return std::move(file).status().WithShard(shard);
   return file;
 }
 

@@ -10,7 +10,9 @@
 // Threads: immutable but for the map of shards, which has a lock; any thread may call
 // any method.
 //
-// Trust: the index is from disk.  An entry that leaves here lies inside its shard.
+// Trust: the index is from disk.  A view that leaves here lies inside its shard, and a
+// shard that is opened here belongs to the index that was opened, even while another
+// process replaces the bundle.
 
 #pragma once
 
@@ -53,11 +55,13 @@ class Bundle {
     std::shared_ptr<const io::MappedFile> file;
     Bytes bytes;
   };
-  // Errors: kOutOfBounds, kMissingShard, kUnsupportedLayout
+  // Errors: kOutOfBounds, kMissingShard, kCheckpointGone, those of CheckReadable()
   Result<View> Map(const format::Entry& entry, io::MapAccess access) const;
 
-  // Errors: kMissingShard, kNotRegularFile, kSystem
+  // Errors: kMissingShard, kCheckpointGone, kNotRegularFile, kSystem
   Result<std::unique_ptr<io::ReadableFile>> OpenShard(uint32_t shard) const;
+  // Past the page cache, where the storage can (io::Storage::OpenDirect).
+  Result<std::unique_ptr<io::ReadableFile>> OpenShardDirect(uint32_t shard) const;
 
   // Whether the tensor's bytes can be read as one run, in this machine's byte order.
   //
@@ -69,6 +73,7 @@ class Bundle {
   const format::Header& header() const { return header_; }
   const std::string& prefix() const { return prefix_; }
   std::string ShardPath(uint32_t shard) const;
+  io::Storage& storage() const { return *storage_; }
 
  private:
   Bundle(std::shared_ptr<io::Storage> storage, std::string prefix)
@@ -76,6 +81,8 @@ class Bundle {
 
   Status ReadIndex();
   Result<format::Entry> Decode(Bytes value) const;
+  template <typename File>
+  Result<File> CheckOpened(uint32_t shard, Result<File> file) const;
 
   const std::shared_ptr<io::Storage> storage_;
   const std::string prefix_;

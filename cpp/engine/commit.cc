@@ -82,20 +82,25 @@ Status Publication::LookAround(uint32_t num_shards) {
   return Status();
 }
 
-Result<std::unique_ptr<io::WritableFile>> Publication::Create(const std::string& final_path) {
+Result<std::unique_ptr<io::WritableFile>> Publication::CreateShard(uint32_t shard) {
+  const std::string final_path = format::ShardPath(prefix_, shard, num_shards_);
   const std::string path = format::TemporaryPath(final_path, save_id_);
-  TB_ASSIGN_OR_RETURN(auto file, storage_.Create(path));
-  const std::lock_guard<std::mutex> lock(mutex_);
-  unfinished_.push_back({path, final_path});
+  TB_ASSIGN_OR_RETURN(auto file, storage_.CreateDirect(path));
+  Remember(path, final_path);
   return file;
 }
 
-Result<std::unique_ptr<io::WritableFile>> Publication::CreateShard(uint32_t shard) {
-  return Create(format::ShardPath(prefix_, shard, num_shards_));
+Result<std::unique_ptr<io::WritableFile>> Publication::CreateIndex() {
+  const std::string final_path = format::IndexPath(prefix_);
+  const std::string path = format::TemporaryPath(final_path, save_id_);
+  TB_ASSIGN_OR_RETURN(auto file, storage_.Create(path));
+  Remember(path, final_path);
+  return file;
 }
 
-Result<std::unique_ptr<io::WritableFile>> Publication::CreateIndex() {
-  return Create(format::IndexPath(prefix_));
+void Publication::Remember(const std::string& temporary_path, const std::string& final_path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unfinished_.push_back({temporary_path, final_path});
 }
 
 Status Publication::PublishShards() {

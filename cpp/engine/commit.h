@@ -74,7 +74,7 @@ class Publication {
 
   Status MakeDirectory();
   Status LookAround(uint32_t num_shards);
-  Result<std::unique_ptr<io::WritableFile>> Create(const std::string& final_path);
+  void Remember(const std::string& temporary_path, const std::string& final_path);
   Status SyncDirectory();
   void RemoveOldShards();
 

@@ -4,23 +4,42 @@
 #include <cstring>
 #include <utility>
 
+#include "base/alignment.h"
+
 namespace tensorbundle::engine {
 namespace {
 
 // Pieces from here on are written straight from the caller's memory; smaller ones
-// share a staging buffer, since a system call costs as much as copying them.
+// share a staging slot, since a system call costs as much as copying them.
 constexpr uint64_t kZeroCopySize = 64u << 10;  // bytes
 
-// Checksummed, then written, while it is in the second-level cache.
-constexpr uint64_t kWriteBlock = 256u << 10;  // bytes
+// Buffered: checksummed, then written, while it is in the second-level cache.
+constexpr uint64_t kBufferedBlock = 256u << 10;  // bytes
+
+// Direct: large enough that the device works at its full rate.
+constexpr uint64_t kDirectBlock = 4u << 20;  // bytes
+
+// A gap up to this size is written as zeros along with its neighbours; a larger one (a
+// large alignment) is left to the file, which reads as zeros where nothing was written.
+constexpr uint64_t kSmallGap = 64u << 10;  // bytes
 
 }  // namespace
 
 Result<ExtentResult> ExtentWriter::Write(const Extent& extent, io::WritableFile& file) {
   file_ = &file;
+  granule_ = file.granule();
   position_ = extent.begin;
   staged_ = 0;
   result_ = ExtentResult();
+  Status status = WriteAll(extent);
+  // Waits in any case: the memory in flight is about to be given back.
+  Status rest = resources_.queue->WaitAll();
+  TB_RETURN_IF_ERROR(std::move(status));
+  TB_RETURN_IF_ERROR(std::move(rest).WithShard(extent.shard));
+  return std::move(result_);
+}
+
+Status ExtentWriter::WriteAll(const Extent& extent) {
   const std::vector<uint32_t>& order = plan_.shards[extent.shard].tensors;
   for (uint32_t i = extent.first_tensor; i < extent.end_tensor; ++i) {
     const TensorView& tensor = tensors_[order[i]];
@@ -30,32 +49,41 @@ Result<ExtentResult> ExtentWriter::Write(const Extent& extent, io::WritableFile&
     const uint64_t end = std::min(offset + tensor.size, extent.end);
     PartChecksum part{order[i], end - begin, {}};
     TB_RETURN_IF_ERROR(StageGap(begin - position_));
-    TB_RETURN_IF_ERROR(WritePart(tensor, offset, begin, end, part)
-                           .WithKey(tensor.name)
-                           .WithShard(extent.shard));
+    TB_RETURN_IF_ERROR(
+        WritePart(tensor, offset, end, part).WithKey(tensor.name).WithShard(extent.shard));
     result_.parts.push_back(part);
     context_.AddDone(part.size);
   }
-  TB_RETURN_IF_ERROR(Flush());
-  return std::move(result_);
+  TB_RETURN_IF_ERROR(PadToGranule());
+  return Flush();
 }
 
-Status ExtentWriter::WritePart(const TensorView& tensor, uint64_t offset, uint64_t begin,
-                               uint64_t end, PartChecksum& part) {
-  const uint64_t size = end - begin;
-  if (tensor.staged != nullptr || size < kZeroCopySize) {
-    return Stage(tensor, begin - offset, end - offset, part);
-  }
+Status ExtentWriter::WritePart(const TensorView& tensor, uint64_t offset, uint64_t end,
+                               PartChecksum& part) {
+  const uint64_t begin = position_;
+  const uint64_t run_begin = AlignUp(begin, granule_.offset);
+  const uint64_t run_end = AlignDown(end, granule_.offset);
+  const bool can_run =
+      tensor.staged == nullptr && !resources_.stage_all &&
+      run_end >= run_begin + kZeroCopySize &&
+      IsAligned(tensor.contiguous.data() + (run_begin - offset), granule_.memory);
+  if (!can_run) return Stage(tensor, begin - offset, end - offset, part);
+  TB_RETURN_IF_ERROR(Stage(tensor, begin - offset, run_begin - offset, part));
   TB_RETURN_IF_ERROR(Flush());
-  return WriteFromMemory(tensor.contiguous.subspan(begin - offset, size), part);
+  TB_RETURN_IF_ERROR(WriteFromMemory(
+      tensor.contiguous.subspan(run_begin - offset, run_end - run_begin), part));
+  return Stage(tensor, run_end - offset, end - offset, part);
 }
 
 Status ExtentWriter::WriteFromMemory(Bytes bytes, PartChecksum& part) {
+  const bool buffered = granule_.offset == 1;
+  const uint64_t block_size = buffered ? kBufferedBlock : kDirectBlock;
   while (!bytes.empty()) {
     TB_RETURN_IF_ERROR(context_.CheckStopped());
-    const Bytes block = bytes.first(std::min<size_t>(bytes.size(), kWriteBlock));
-    part.crc = checksum::Extend(part.crc, block);
-    TB_RETURN_IF_ERROR(file_->WriteAt(position_, block));
+    const Bytes block = bytes.first(std::min<size_t>(bytes.size(), block_size));
+    if (buffered) part.crc = checksum::Extend(part.crc, block);
+    TB_RETURN_IF_ERROR(resources_.queue->SubmitWrite(*file_, position_, block).status());
+    if (!buffered) part.crc = checksum::Extend(part.crc, block);
     position_ += block.size();
     result_.zero_copy_bytes += block.size();
     bytes = bytes.subspan(block.size());
@@ -66,44 +94,73 @@ Status ExtentWriter::WriteFromMemory(Bytes bytes, PartChecksum& part) {
 Status ExtentWriter::Stage(const TensorView& tensor, uint64_t begin, uint64_t end,
                            PartChecksum& part) {
   while (begin < end) {
-    if (staged_ == staging_.size()) TB_RETURN_IF_ERROR(Flush());
-    const size_t room = std::min<size_t>(staging_.size() - staged_, kWriteBlock);
-    const size_t size = std::min<uint64_t>(room, end - begin);
-    const MutableBytes block = staging_.subspan(staged_, size);
+    TB_ASSIGN_OR_RETURN(const MutableBytes room, StagingRoom());
+    // In blocks, so that the checksum finds the copy in cache.
+    const size_t size = std::min<uint64_t>({room.size(), end - begin, kBufferedBlock});
+    const MutableBytes block = room.first(size);
     if (tensor.staged != nullptr) {
       tensor.staged->Read(begin, block);
       part.crc = checksum::Extend(part.crc, block);
     } else {
       part.crc = checksum::ExtendCopy(part.crc, block, tensor.contiguous.subspan(begin, size));
     }
-    staged_ += size;
-    position_ += size;
+    Staged(size);
     begin += size;
     result_.staged_bytes += size;
   }
   return Status();
 }
 
-// A gap is a few zeros between tensors, cheaper written along with them than cut
-// around; a large one (a large alignment) is left to the file, which reads as zeros.
 Status ExtentWriter::StageGap(uint64_t size) {
-  if (size > staging_.size() - staged_) {
+  if (size > kSmallGap) {
+    const uint64_t before = position_;
+    TB_RETURN_IF_ERROR(PadToGranule());
     TB_RETURN_IF_ERROR(Flush());
-    position_ += size;
-    return Status();
+    size -= position_ - before;
+    const uint64_t hole = AlignDown(size, granule_.offset);
+    position_ += hole;
+    size -= hole;
   }
-  if (staged_ > 0) {
-    std::memset(staging_.data() + staged_, 0, size);
-    staged_ += size;
+  return StageZeros(size);
+}
+
+Status ExtentWriter::StageZeros(uint64_t size) {
+  while (size > 0) {
+    TB_ASSIGN_OR_RETURN(const MutableBytes room, StagingRoom());
+    const size_t count = std::min<uint64_t>(room.size(), size);
+    std::memset(room.data(), 0, count);
+    Staged(count);
+    size -= count;
   }
-  position_ += size;
   return Status();
 }
 
+// A device takes whole granules; the file is cut to its true size in the end.
+Status ExtentWriter::PadToGranule() {
+  return StageZeros(AlignUp(position_, granule_.offset) - position_);
+}
+
+// What is left of the slot being filled; never empty.
+Result<MutableBytes> ExtentWriter::StagingRoom() {
+  if (staged_ == kStagingSlotSize) TB_RETURN_IF_ERROR(Flush());
+  if (staged_ == 0) TB_RETURN_IF_ERROR(resources_.queue->Wait(tickets_[slot_]));
+  return resources_.staging.subspan(slot_ * kStagingSlotSize + staged_,
+                                    kStagingSlotSize - staged_);
+}
+
+void ExtentWriter::Staged(size_t size) {
+  staged_ += size;
+  position_ += size;
+}
+
+// Writes the slot and goes on to the next.
 Status ExtentWriter::Flush() {
   TB_RETURN_IF_ERROR(context_.CheckStopped());
   if (staged_ == 0) return Status();
-  TB_RETURN_IF_ERROR(file_->WriteAt(position_ - staged_, staging_.first(staged_)));
+  const Bytes slot = resources_.staging.subspan(slot_ * kStagingSlotSize, staged_);
+  TB_ASSIGN_OR_RETURN(tickets_[slot_],
+                      resources_.queue->SubmitWrite(*file_, position_ - staged_, slot));
+  slot_ = (slot_ + 1) % kStagingSlots;
   staged_ = 0;
   return Status();
 }

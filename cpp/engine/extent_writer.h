@@ -1,11 +1,15 @@
 // Writes one extent of a shard and checksums it on the way.
 //
 // Bytes that lie in the caller's memory as they will in the file are written from
-// there, block by block, each block checksummed just before, while the copy into
-// the page cache finds it in the processor's cache.  Everything else (small tensors,
-// strided ones, gaps) is gathered in a staging buffer, which is checksummed there.
+// there.  Everything else goes through staging slots: small tensors, strided ones, gaps,
+// and, where the file is written past the page cache, the partial blocks at either end
+// of a tensor.
 //
-// Ownership: borrows the plan, the tensors, the file and the staging buffer.
+// Buffered, a block is checksummed just before it is written, so that the copy into the
+// page cache finds it in the processor's cache.  Direct, it is checksummed while the
+// device already reads it: a queue keeps several blocks in flight.
+//
+// Ownership: borrows the plan, the tensors, the file, the queue and the staging memory.
 //
 // Threads: one ExtentWriter per thread; several may write one file, each its own
 // extents.
@@ -17,17 +21,20 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/status.h"
+#include "base/result.h"
 #include "checksum/crc32c.h"
 #include "engine/extents.h"
 #include "engine/plan.h"
 #include "engine/tensor_view.h"
 #include "engine/thread_pool.h"
 #include "io/storage.h"
+#include "io/transfer_queue.h"
 
 namespace tensorbundle::engine {
 
-constexpr size_t kStagingSize = 1u << 20;  // bytes per thread
+constexpr size_t kStagingSlotSize = 1u << 20;  // bytes
+constexpr size_t kStagingSlots = 4;  // per thread: one fills while others are written
+constexpr size_t kStagingSize = kStagingSlots * kStagingSlotSize;
 
 // The checksum of the part of a tensor that lies in one extent.
 struct PartChecksum {
@@ -42,32 +49,48 @@ struct ExtentResult {
   uint64_t staged_bytes = 0;        // copied first
 };
 
+// What one thread writes with.
+struct WriteResources {
+  MutableBytes staging;  // kStagingSize bytes, aligned to any device's granule
+  io::TransferQueue* queue = nullptr;
+  bool stage_all = false;  // checksum the very bytes that are written (snapshot)
+};
+
 class ExtentWriter {
  public:
-  // REQUIRES: staging.size() == kStagingSize
-  ExtentWriter(const Plan& plan, std::span<const TensorView> tensors, MutableBytes staging,
-               JobContext& context)
-      : plan_(plan), tensors_(tensors), staging_(staging), context_(context) {}
+  ExtentWriter(const Plan& plan, std::span<const TensorView> tensors,
+               const WriteResources& resources, JobContext& context)
+      : plan_(plan), tensors_(tensors), resources_(resources), context_(context) {}
 
+  // Returns when everything is written.
+  //
   // Errors: kCancelled, and whatever the file returns
   Result<ExtentResult> Write(const Extent& extent, io::WritableFile& file);
 
  private:
-  Status WritePart(const TensorView& tensor, uint64_t offset, uint64_t begin, uint64_t end,
+  Status WriteAll(const Extent& extent);
+  Status WritePart(const TensorView& tensor, uint64_t offset, uint64_t end,
                    PartChecksum& part);
   Status WriteFromMemory(Bytes bytes, PartChecksum& part);
   Status Stage(const TensorView& tensor, uint64_t begin, uint64_t end, PartChecksum& part);
   Status StageGap(uint64_t size);
+  Status StageZeros(uint64_t size);
+  Status PadToGranule();
+  Result<MutableBytes> StagingRoom();
+  void Staged(size_t size);
   Status Flush();
 
   const Plan& plan_;
   const std::span<const TensorView> tensors_;
-  const MutableBytes staging_;
+  const WriteResources& resources_;
   JobContext& context_;
 
   io::WritableFile* file_ = nullptr;
+  io::Granule granule_;
   uint64_t position_ = 0;  // in the file: where the next byte goes
-  size_t staged_ = 0;      // bytes in staging_, which end at position_
+  size_t slot_ = 0;        // being filled
+  size_t staged_ = 0;      // bytes in that slot, which end at position_
+  io::TransferQueue::Ticket tickets_[kStagingSlots] = {};  // of the slots' last writes
   ExtentResult result_;
 };
 

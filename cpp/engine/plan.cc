@@ -54,12 +54,12 @@ uint32_t ChooseShards(std::span<const PlanTensor> tensors, uint32_t num_shards,
 // The first offset from `end` on that suits the tensor.
 std::optional<uint64_t> PlaceAfter(uint64_t end, const PlanTensor& tensor,
                                    const PlanOptions& options) {
-  const bool congruent =
-      tensor.address_residue.has_value() && options.granule > 1 &&
-      *tensor.address_residue % std::min(options.alignment, options.granule) == 0 &&
-      options.alignment <= options.granule;
+  // Alignment 1 asks for dense packing; the residue must be a multiple of the alignment,
+  // for then the offset is one too.
+  const bool congruent = tensor.address_residue.has_value() && options.alignment > 1 &&
+                         options.alignment <= options.granule &&
+                         *tensor.address_residue % options.alignment == 0;
   if (!congruent) return CheckedAlignUp(end, options.alignment);
-  // The residue is a multiple of the alignment, so the offset is one too.
   const uint64_t residue = *tensor.address_residue % options.granule;
   const uint64_t ahead = (residue - end) % options.granule;  // wraps to the right value
   return CheckedAdd(end, ahead);

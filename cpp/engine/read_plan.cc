@@ -4,6 +4,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "base/alignment.h"
+
 namespace tensorbundle::engine {
 namespace {
 
@@ -17,9 +19,10 @@ bool Joins(const ReadJob& job, const ReadRange& range) {
 
 void AddParts(const ReadRange& range, uint32_t index, std::vector<ReadJob>& jobs) {
   const uint64_t end = range.offset + range.size;
-  const uint64_t part = range.whole ? range.size : kPartSize;
   for (uint64_t begin = range.offset; begin < end;) {
-    const uint64_t stop = end - begin > part ? begin + part : end;
+    // Cut at multiples of the part size in the file, which suit any device's granule.
+    const uint64_t cut = AlignDown(begin, kPartSize) + kPartSize;
+    const uint64_t stop = range.whole ? end : std::min(cut, end);
     jobs.push_back({range.shard, begin, stop, {index}});
     begin = stop;
   }

@@ -10,18 +10,21 @@
 
 #include "base/text.h"
 #include "checksum/crc32c.h"
+#include "engine/job_reader.h"
 #include "engine/read_plan.h"
 #include "engine/thread_pool.h"
 #include "format/string_tensor.h"
 #include "io/aligned_buffer.h"
+#include "io/backend.h"
+#include "io/transfer_queue.h"
 
 namespace tensorbundle::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Read, then checksummed, while it is in the second-level cache.
-constexpr uint64_t kReadBlock = 256u << 10;  // bytes
+// A file with at least this share in the page cache is read through it.
+constexpr double kMostlyCached = 0.5;
 
 // A data file that some jobs read: opened by the first of them, closed by the last.
 struct ShardSlot {
@@ -29,12 +32,6 @@ struct ShardSlot {
   Status open_status;
   std::unique_ptr<io::ReadableFile> file;
   std::atomic<size_t> unfinished_jobs = 0;
-};
-
-struct PartChecksum {
-  uint32_t request = 0;
-  uint64_t size = 0;  // bytes
-  checksum::Crc32c crc;
 };
 
 class ReadOperation {
@@ -49,6 +46,7 @@ class ReadOperation {
         sound_(requests.size(), 1) {}
 
   Status Check() {
+    if (options_.mode == ReadMode::kDirect) TB_RETURN_IF_ERROR(CheckDirect());
     std::map<uint32_t, Result<uint64_t>> sizes;  // of the shards
     for (uint32_t i = 0; i < requests_.size(); ++i) {
       TB_RETURN_IF_ERROR(Report(i, CheckRequest(requests_[i].entry, sizes)));
@@ -62,11 +60,26 @@ class ReadOperation {
     MakeJobs();
     TB_RETURN_IF_ERROR(RunAllJobs());
     TB_RETURN_IF_ERROR(CompareChecksums());
+    report_.direct_bytes = direct_bytes_;
     report_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return report_;
   }
 
  private:
+  // What was asked for in so many words is refused where it cannot work.
+  Status CheckDirect() const {
+    if (requests_.empty()) return Status();
+    const std::string path = bundle_.ShardPath(requests_.front().entry.shard_id);
+    const auto traits = io::ProbeFile(path);
+    if (!traits.ok() || (traits->direct && traits->granule.offset <= kMaxGranule)) {
+      return Status();  // a missing file is told by whoever opens it
+    }
+    return Status(Code::kUnsupportedBackend,
+                  "direct reads cannot work here: " + traits->direct_reason +
+                      "; \"buffered\" and \"auto\" can")
+        .WithPath(path);
+  }
+
   Status CheckRequest(const format::Entry& entry,
                       std::map<uint32_t, Result<uint64_t>>& sizes) const {
     TB_RETURN_IF_ERROR(bundle_.CheckReadable(entry));
@@ -126,11 +139,10 @@ class ReadOperation {
     report_.num_threads =
         std::min(options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads(),
                  std::max<size_t>(jobs_.size(), 1));
-    std::vector<io::AlignedBuffer> scratch;
-    for (size_t i = 0; i < report_.num_threads; ++i) {
-      TB_ASSIGN_OR_RETURN(auto buffer, io::AlignedBuffer::Allocate(kGatherSize));
-      scratch.push_back(std::move(buffer));
-    }
+    // One allocation for all, and queues that are gone before it is.
+    TB_ASSIGN_OR_RETURN(const auto scratch,
+                        io::AlignedBuffer::Allocate(report_.num_threads * kScratchSize));
+    std::vector<std::unique_ptr<io::TransferQueue>> queues(report_.num_threads);
     RunOptions run;
     run.num_threads = report_.num_threads;
     run.total_bytes = report_.bytes;
@@ -138,8 +150,12 @@ class ReadOperation {
     return RunJobs(
         jobs_.size(),
         [&](size_t index, JobContext& context) {
-          const MutableBytes buffer = scratch[context.worker()].bytes();
-          Status status = RunJob(jobs_[index], buffer, parts_[index], context);
+          const size_t worker = context.worker();
+          const MutableBytes memory =
+              scratch.bytes().subspan(worker * kScratchSize, kScratchSize);
+          Status status = RunJob(jobs_[index], memory, queues[worker], parts_[index], context);
+          // A queue keeps its first failure; the next job wants a fresh one.
+          if (!status.ok()) queues[worker].reset();
           return ReportJob(jobs_[index], std::move(status));
         },
         run);
@@ -153,83 +169,66 @@ class ReadOperation {
     return Status();
   }
 
-  Status RunJob(const ReadJob& job, MutableBytes scratch, std::vector<PartChecksum>& parts,
+  Status RunJob(const ReadJob& job, MutableBytes scratch,
+                std::unique_ptr<io::TransferQueue>& queue, std::vector<FetchedPart>& parts,
                 JobContext& context) {
     ShardSlot& shard = shards_.find(job.shard)->second;
-    std::call_once(shard.opened, [&] {
-      auto file = bundle_.OpenShard(job.shard);
-      if (file.ok()) {
-        shard.file = std::move(file).value();
-      } else {
-        shard.open_status = std::move(file).status();
-      }
-    });
+    std::call_once(shard.opened, [&] { OpenShard(job.shard, shard); });
     TB_RETURN_IF_ERROR(shard.open_status);
-    const ReadRequest& first = requests_[job.ranges.front()];
     Status status;
-    if (IsString(job.ranges.front()) && first.out.empty() && first.entry.size > 0) {
-      status = CheckStrings(first, *shard.file);
-    } else if (job.ranges.size() == 1) {
-      status = ReadPart(job, *shard.file, scratch, parts, context);
+    if (IsString(job.ranges.front()) && requests_[job.ranges.front()].out.empty()) {
+      status = CheckStrings(requests_[job.ranges.front()]);
+      context.AddDone(job.end - job.begin);
     } else {
-      status = GatherSmall(job, *shard.file, scratch, parts);
+      status = ReadJobFrom(*shard.file, job, scratch, queue, parts, context);
     }
-    context.AddDone(job.end - job.begin);
     if (--shard.unfinished_jobs == 0) shard.file.reset();
     return status;
   }
 
-  Status CheckStrings(const ReadRequest& request, const io::ReadableFile& file) const {
+  Status ReadJobFrom(const io::ReadableFile& file, const ReadJob& job, MutableBytes scratch,
+                     std::unique_ptr<io::TransferQueue>& queue,
+                     std::vector<FetchedPart>& parts, JobContext& context) {
+    if (file.granule().offset > 1) {
+      // Made when first needed, by the thread that uses it, as io_uring likes it.
+      if (queue == nullptr) queue = bundle_.storage().MakeQueue();
+      direct_bytes_ += job.end - job.begin;
+    }
+    return JobReader(requests_, options_.verify, {scratch, queue.get()}, context)
+        .Read(job, file, parts);
+  }
+
+  void OpenShard(uint32_t index, ShardSlot& shard) const {
+    auto file = WantsDirect(index) ? bundle_.OpenShardDirect(index) : bundle_.OpenShard(index);
+    if (file.ok()) {
+      shard.file = std::move(file).value();
+    } else {
+      shard.open_status = std::move(file).status();
+    }
+  }
+
+  bool WantsDirect(uint32_t shard) const {
+    if (options_.mode != ReadMode::kAuto) return options_.mode == ReadMode::kDirect;
+    const std::string path = bundle_.ShardPath(shard);
+    const auto traits = io::ProbeFile(path);
+    if (!traits.ok() || !traits->direct || traits->granule.offset > kMaxGranule) return false;
+    const auto cached = io::CachedShare(path);
+    return cached.ok() && *cached < kMostlyCached;
+  }
+
+  Status CheckStrings(const ReadRequest& request) const {
+    TB_ASSIGN_OR_RETURN(const auto file, bundle_.OpenShard(request.entry.shard_id));
     TB_ASSIGN_OR_RETURN(const auto stored, io::AlignedBuffer::Allocate(request.entry.size));
-    TB_RETURN_IF_ERROR(file.ReadAt(request.entry.offset, stored.bytes()));
+    TB_RETURN_IF_ERROR(file->ReadAt(request.entry.offset, stored.bytes()));
     TB_ASSIGN_OR_RETURN(const uint64_t count, format::NumElements(request.entry.shape, 1));
     return format::DecodeStrings(stored.bytes(), count, request.entry.crc32c, true).status();
-  }
-
-  // One tensor, or a part of it, to its destination or through the scratch buffer.
-  Status ReadPart(const ReadJob& job, const io::ReadableFile& file, MutableBytes scratch,
-                  std::vector<PartChecksum>& parts, JobContext& context) const {
-    const ReadRequest& request = requests_[job.ranges.front()];
-    PartChecksum part{job.ranges.front(), job.end - job.begin, {}};
-    for (uint64_t at = job.begin; at < job.end;) {
-      TB_RETURN_IF_ERROR(context.CheckStopped());
-      const auto size = static_cast<size_t>(std::min(job.end - at, kReadBlock));
-      const MutableBytes block = request.out.empty()
-                                     ? scratch.first(size)
-                                     : request.out.subspan(at - request.entry.offset, size);
-      TB_RETURN_IF_ERROR(file.ReadAt(at, block));
-      if (options_.verify) part.crc = checksum::Extend(part.crc, block);
-      at += size;
-    }
-    parts.push_back(part);
-    return Status();
-  }
-
-  Status GatherSmall(const ReadJob& job, const io::ReadableFile& file, MutableBytes scratch,
-                     std::vector<PartChecksum>& parts) const {
-    const MutableBytes read = scratch.first(job.end - job.begin);
-    TB_RETURN_IF_ERROR(file.ReadAt(job.begin, read));
-    for (const uint32_t i : job.ranges) {
-      const ReadRequest& request = requests_[i];
-      const Bytes stored = read.subspan(request.entry.offset - job.begin, request.entry.size);
-      PartChecksum part{i, request.entry.size, {}};
-      if (request.out.empty()) {
-        part.crc = checksum::Compute(stored);
-      } else if (options_.verify) {
-        part.crc = checksum::ExtendCopy({}, request.out, stored);
-      } else {
-        std::copy(stored.begin(), stored.end(), request.out.begin());
-      }
-      parts.push_back(part);
-    }
-    return Status();
   }
 
   Status CompareChecksums() {
     if (!options_.verify) return Status();
     std::vector<checksum::Crc32c> crcs(requests_.size());
-    for (const std::vector<PartChecksum>& of_job : parts_) {
-      for (const PartChecksum& part : of_job) {
+    for (const std::vector<FetchedPart>& of_job : parts_) {
+      for (const FetchedPart& part : of_job) {
         crcs[part.request] = checksum::Combine(crcs[part.request], part.crc, part.size);
       }
     }
@@ -251,8 +250,9 @@ class ReadOperation {
   const ReadOptions& options_;
   ReadReport report_;
   std::vector<ReadJob> jobs_;
-  std::vector<std::vector<PartChecksum>> parts_;  // one list per job
+  std::vector<std::vector<FetchedPart>> parts_;  // one list per job
   std::map<uint32_t, ShardSlot> shards_;
+  std::atomic<uint64_t> direct_bytes_ = 0;
 
   std::mutex mutex_;
   std::vector<Fault>* const faults_;  // guarded by mutex_

@@ -5,7 +5,7 @@
 // their destination.  The checksum is taken of each block while it is in cache.  The
 // same pass verifies: a request without destination is read, checked and dropped.
 //
-// Bytes are read with pread, never through a map, so a file that shrinks meanwhile is
+// Bytes are read by system calls, never through a map, so a file that shrinks meanwhile is
 // an error and not a signal.
 //
 // Threads: a ReadTensors() is called on one thread and starts its own; any number of
@@ -35,15 +35,21 @@ struct ReadRequest {
   MutableBytes out;
 };
 
+// How a shard is read.  kAuto reads past the page cache where the file system can and the
+// file is not mostly in the cache already.
+enum class ReadMode : uint8_t { kAuto, kBuffered, kDirect };
+
 struct ReadOptions {
   bool verify = true;
+  ReadMode mode = ReadMode::kBuffered;
   size_t num_threads = 0;        // 0: one per processor
   Observer* observer = nullptr;  // may be null
 };
 
 struct ReadReport {
   uint64_t num_tensors = 0;
-  uint64_t bytes = 0;  // of the tensors
+  uint64_t bytes = 0;         // of the tensors
+  uint64_t direct_bytes = 0;  // of these: read past the page cache
   size_t num_threads = 0;
   double seconds = 0;
 };

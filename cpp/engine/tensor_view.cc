@@ -98,6 +98,16 @@ class StridedSource final : public StagedSource {
         std::reverse(p, p + layout_.swap_size);
       }
     }
+    if (layout_.negate_all) FlipSigns(out, count * item, 0, 1);
+    if (layout_.negate_imaginary) FlipSigns(out, count * item, 1, 2);
+  }
+
+  // Negating a little-endian float is flipping the top bit of its last byte.
+  void FlipSigns(std::byte* out, size_t size, size_t first, size_t step) const {
+    const size_t component = layout_.component_size;
+    for (size_t at = first * component; at < size; at += step * component) {
+      out[at + component - 1] ^= std::byte{0x80};
+    }
   }
 
   // A copy of constant size compiles to one load and one store.

@@ -54,6 +54,10 @@ struct StridedLayout {
   std::vector<int64_t> strides;  // bytes, one per dimension; may be negative
   uint32_t element_size = 0;     // bytes
   uint32_t swap_size = 1;        // reverse each run of that many bytes; 1: leave them
+  uint32_t component_size = 0;   // bytes of a float, or of either part of a complex
+  // What is still to be negated: a conjugated or negated view that was never evaluated.
+  bool negate_all = false;
+  bool negate_imaginary = false;  // of complex elements; with negate_all: only the real
 };
 
 // The elements in C order.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/text.h"
@@ -19,14 +20,26 @@
 #include "format/slices.h"
 #include "format/table.h"
 #include "io/aligned_buffer.h"
+#include "io/transfer_queue.h"
 
 namespace tensorbundle::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Tensors from here on are placed congruently: the gap costs up to a granule each.
+constexpr uint64_t kCongruentSize = 64u << 10;  // bytes
+
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// A thread that writes directly mostly waits for the device.  Measured:
+// benchmarks/README.md, "How many threads".
+constexpr size_t kDirectThreads = 4;
+
+size_t DefaultThreads(uint64_t granule) {
+  return granule > 1 ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
 }
 
 Status CheckName(const std::string& name) {
@@ -97,13 +110,15 @@ class SaveOperation {
     std::vector<PlanTensor> wanted(tensors_.size());
     std::vector<uint64_t> sizes(tensors_.size());
     for (size_t i = 0; i < tensors_.size(); ++i) {
-      wanted[i].size = sizes[i] = tensors_[i].size;
+      wanted[i] = {tensors_[i].size, ResidueOf(tensors_[i])};
+      sizes[i] = tensors_[i].size;
       report_.tensor_bytes += sizes[i];
     }
     report_.num_threads =
-        options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads();
+        options_.num_threads != 0 ? options_.num_threads : DefaultThreads(options_.granule);
     PlanOptions plan_options;
     plan_options.alignment = options_.alignment;
+    plan_options.granule = options_.granule;
     plan_options.num_shards =
         options_.num_shards != 0 ? options_.num_shards : kDefaultNumShards;
     TB_ASSIGN_OR_RETURN(plan_, MakePlan(wanted, plan_options));
@@ -119,12 +134,22 @@ class SaveOperation {
     return Status();
   }
 
+  // Where a large tensor lies, so that its place in the file can be congruent.
+  std::optional<uint64_t> ResidueOf(const TensorView& tensor) const {
+    if (tensor.contiguous.size() < kCongruentSize || options_.snapshot) return std::nullopt;
+    return reinterpret_cast<uintptr_t>(tensor.contiguous.data()) % options_.granule;
+  }
+
   Status WriteShards() {
-    std::vector<io::AlignedBuffer> staging;
     const size_t num_threads = std::min(report_.num_threads, extents_.size());
+    // One allocation for all, and queues that are gone before it is.
+    TB_ASSIGN_OR_RETURN(const auto staging,
+                        io::AlignedBuffer::Allocate(num_threads * kStagingSize));
+    std::vector<std::unique_ptr<io::TransferQueue>> queues(num_threads);
+    std::vector<WriteResources> resources(num_threads);
     for (size_t i = 0; i < num_threads; ++i) {
-      TB_ASSIGN_OR_RETURN(auto buffer, io::AlignedBuffer::Allocate(kStagingSize));
-      staging.push_back(std::move(buffer));
+      resources[i].staging = staging.bytes().subspan(i * kStagingSize, kStagingSize);
+      resources[i].stage_all = options_.snapshot;
     }
     RunOptions run;
     run.num_threads = num_threads;
@@ -133,16 +158,20 @@ class SaveOperation {
     return RunJobs(
         extents_.size(),
         [&](size_t index, JobContext& context) {
-          return WriteExtent(index, staging[context.worker()].bytes(), context);
+          const size_t worker = context.worker();
+          // Made by the thread that uses it, as io_uring likes it.
+          if (queues[worker] == nullptr) queues[worker] = storage_.MakeQueue();
+          resources[worker].queue = queues[worker].get();
+          return WriteExtent(index, resources[worker], context);
         },
         run);
   }
 
-  Status WriteExtent(size_t index, MutableBytes staging, JobContext& context) {
+  Status WriteExtent(size_t index, const WriteResources& resources, JobContext& context) {
     const Extent& extent = extents_[index];
     ShardFile& shard = shards_[extent.shard];
     TB_RETURN_IF_ERROR(OpenShard(extent.shard));
-    ExtentWriter writer(plan_, tensors_, staging, context);
+    ExtentWriter writer(plan_, tensors_, resources, context);
     TB_ASSIGN_OR_RETURN(results_[index], writer.Write(extent, *shard.file));
     if (--shard.unwritten_extents > 0) return Status();
     return FinishShard(extent.shard);

@@ -27,7 +27,9 @@ struct SaveOptions {
   uint32_t num_shards = 0;  // 0: kDefaultNumShards
   uint64_t alignment = 64;  // bytes, a power of two; 1 packs as TensorFlow does
   Durability durability = Durability::kFull;
-  size_t num_threads = 0;        // 0: one per processor
+  size_t num_threads = 0;        // 0: one per processor, more where writes are direct
+  bool snapshot = false;         // copy everything first: memory may change meanwhile
+  uint64_t granule = 1;          // bytes, of the storage's direct I/O: for the plan
   Observer* observer = nullptr;  // may be null
 };
 

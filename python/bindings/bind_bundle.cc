@@ -6,83 +6,40 @@
 #include <utility>
 #include <vector>
 
-#include "base/arithmetic.h"
+#include "bindings/arena.h"
 #include "bindings/arrays.h"
+#include "bindings/backends.h"
+#include "bindings/entries.h"
 #include "bindings/errors.h"
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
 #include "engine/bundle.h"
 #include "engine/reader.h"
-#include "format/string_tensor.h"
-#include "io/aligned_buffer.h"
-#include "io/posix_storage.h"
+#include "io/backend.h"
 
 namespace py = pybind11;
 
 namespace tensorbundle::bindings {
 namespace {
 
-// What TF, JAX and SIMD loads need of an array's address.
-constexpr uint64_t kArrayAlignment = 64;  // bytes
-
 using format::Entry;
 
-bool IsString(const Entry& entry) { return entry.dtype == format::DType::kString; }
-
-py::tuple ShapeToPython(const format::Shape& shape) {
-  py::tuple out(shape.size());
-  for (size_t i = 0; i < shape.size(); ++i) out[i] = py::int_(shape[i]);
-  return out;
-}
-
-py::list SlicesToPython(const std::vector<format::Slice>& slices) {
-  py::list out;
-  for (const format::Slice& slice : slices) {
-    py::list extents;
-    for (const format::Extent& extent : slice) {
-      extents.append(py::make_tuple(extent.start, extent.length));
-    }
-    out.append(py::tuple(extents));
-  }
-  return out;
-}
-
-// (DataType number, shape, shard, offset, size, CRC-32C, slices)
-py::tuple EntryToPython(const Entry& entry) {
-  return py::make_tuple(static_cast<int>(entry.dtype), ShapeToPython(entry.shape),
-                        entry.shard_id, entry.offset, entry.size,
-                        checksum::Unmask(entry.crc32c).value(), SlicesToPython(entry.slices));
-}
-
-// The elements of a string tensor as a list of bytes, in C order.
-py::list StringsToPython(const engine::ReadRequest& request, Bytes stored, bool verify) {
-  auto decode = [&]() -> Result<std::vector<Bytes>> {
-    TB_ASSIGN_OR_RETURN(const uint64_t count, format::NumElements(request.entry.shape, 1));
-    return format::DecodeStrings(stored, count, request.entry.crc32c, verify);
-  };
-  auto elements = decode();
-  if (!elements.ok()) {
-    ThrowIfError(std::move(elements)
-                     .status()
-                     .WithKey(request.name)
-                     .WithShard(request.entry.shard_id)
-                     .WithOffset(request.entry.offset));
-  }
-  py::list out(elements->size());
-  for (size_t i = 0; i < elements->size(); ++i) {
-    const std::string_view text = AsText((*elements)[i]);
-    out[i] = py::bytes(text.data(), text.size());
-  }
-  return out;
-}
+// How to read; made once per call by the package.
+struct ReadArguments {
+  bool verify = true;
+  size_t num_threads = 0;
+  py::object progress;
+};
 
 class PyBundle {
  public:
-  explicit PyBundle(const std::string& prefix) {
+  PyBundle(const std::string& prefix, const std::string& backend)
+      : backend_(BackendFromName(backend)) {
     auto bundle = [&] {
       const py::gil_scoped_release release;  // opens and reads files
-      return engine::Bundle::Open(io::MakePosixStorage(), prefix);
+      const io::Backend direct = backend_.value_or(io::Backend::kUring);
+      return engine::Bundle::Open(io::MakeStorage(direct), prefix);
     }();
     bundle_ = ValueOrThrow(std::move(bundle));
   }
@@ -124,11 +81,11 @@ class PyBundle {
   // Views of the mapped files, one per name: an array, or for strings a list of bytes.
   // A tensor whose address does not suit its dtype is read into memory of its own
   // instead.  Returns (arrays, names of those, bytes of all, bytes mapped).
-  py::tuple Map(const py::list& names, const py::dict& dtypes, bool writable, bool verify,
-                size_t num_threads, const py::object& progress) const {
+  py::tuple Map(const py::list& names, const py::dict& dtypes, bool writable,
+                const ReadArguments& arguments) const {
     const std::vector<engine::ReadRequest> requests = MakeRequests(names);
     Check(requests);
-    if (verify) static_cast<void>(Read(requests, true, num_threads, progress));
+    if (arguments.verify) static_cast<void>(Read(requests, arguments));
     const auto access = writable ? io::MapAccess::kPrivate : io::MapAccess::kReadOnly;
     py::list arrays;
     py::list misaligned;
@@ -141,7 +98,7 @@ class PyBundle {
       const engine::Bundle::View view = ValueOrThrow(bundle_->Map(entry, access));
       total_bytes += entry.size;
       if (IsString(entry)) {
-        arrays.append(StringsToPython(requests[i], view.bytes, verify));
+        arrays.append(StringsToPython(requests[i], view.bytes, arguments.verify));
       } else if (!IsAligned(view.bytes, DTypeOf(entry, dtypes))) {
         arrays.append(py::none());
         misaligned.append(names[i]);
@@ -157,8 +114,8 @@ class PyBundle {
     if (!misaligned_at.empty()) {
       py::list nowhere;
       for (size_t i = 0; i < misaligned_at.size(); ++i) nowhere.append(py::none());
-      const py::list copies =
-          Load(misaligned, nowhere, dtypes, false, num_threads, progress)[0];
+      const ReadArguments again{false, arguments.num_threads, arguments.progress};
+      const py::list copies = Load(misaligned, nowhere, dtypes, again)[0];
       for (size_t i = 0; i < misaligned_at.size(); ++i) arrays[misaligned_at[i]] = copies[i];
     }
     return py::make_tuple(arrays, misaligned, total_bytes, mapped_bytes);
@@ -167,7 +124,7 @@ class PyBundle {
   // Arrays of their own, or filled `into`: a list with an array or None per name.
   // Returns (arrays, report); a string tensor is a list of bytes.
   py::tuple Load(const py::list& names, const py::list& into, const py::dict& dtypes,
-                 bool verify, size_t num_threads, const py::object& progress) const {
+                 const ReadArguments& arguments) const {
     std::vector<engine::ReadRequest> requests = MakeRequests(names);
     Check(requests);
     for (size_t i = 0; i < requests.size(); ++i) {
@@ -177,13 +134,13 @@ class PyBundle {
                          static_cast<size_t>(target.nbytes())};
     }
     const auto arena = AllocateArena(requests);
-    const engine::ReadReport report = Read(requests, verify, num_threads, progress);
+    const engine::ReadReport report = Read(requests, arguments);
     const py::capsule owner = MakeOwner(arena);
     py::list arrays;
     for (size_t i = 0; i < requests.size(); ++i) {
       const engine::ReadRequest& request = requests[i];
       if (IsString(request.entry)) {
-        arrays.append(StringsToPython(request, request.out, verify));
+        arrays.append(StringsToPython(request, request.out, arguments.verify));
       } else if (!into[i].is_none()) {
         arrays.append(into[i]);
       } else {
@@ -195,8 +152,7 @@ class PyBundle {
   }
 
   // (report, [(name, exception)]): the faults, in the order of the names.
-  py::tuple Verify(const py::list& names, size_t num_threads,
-                   const py::object& progress) const {
+  py::tuple Verify(const py::list& names, const ReadArguments& arguments) const {
     std::vector<engine::ReadRequest> requests;
     py::list out;
     for (const py::handle name : names) {
@@ -208,10 +164,11 @@ class PyBundle {
       }
     }
     std::vector<engine::Fault> faults;
-    PythonObserver observer(progress);
+    PythonObserver observer(arguments.progress);
     auto report = [&] {
       const py::gil_scoped_release release;  // reads and checksums everything
-      return engine::VerifyTensors(*bundle_, requests, {true, num_threads, &observer}, faults);
+      return engine::VerifyTensors(*bundle_, requests, Options(true, arguments, observer),
+                                   faults);
     }();
     const engine::ReadReport result = ValueOrThrow(std::move(report));
     for (const engine::Fault& fault : faults) {
@@ -241,34 +198,27 @@ class PyBundle {
     ThrowIfError(status);
   }
 
-  engine::ReadReport Read(const std::vector<engine::ReadRequest>& requests, bool verify,
-                          size_t num_threads, const py::object& progress) const {
-    PythonObserver observer(progress);
+  engine::ReadReport Read(const std::vector<engine::ReadRequest>& requests,
+                          const ReadArguments& arguments) const {
+    PythonObserver observer(arguments.progress);
     auto report = [&] {
       const py::gil_scoped_release release;  // all I/O, checksums and copies
-      return engine::ReadTensors(*bundle_, requests, {verify, num_threads, &observer});
+      return engine::ReadTensors(*bundle_, requests,
+                                 Options(arguments.verify, arguments, observer));
     }();
     return ValueOrThrow(std::move(report));
   }
 
-  // One region for all tensors without a destination, each at an aligned address.
-  static std::shared_ptr<io::AlignedBuffer> AllocateArena(
-      std::vector<engine::ReadRequest>& requests) {
-    uint64_t size = 0;
-    std::vector<uint64_t> offsets(requests.size());
-    for (size_t i = 0; i < requests.size(); ++i) {
-      if (!requests[i].out.empty()) continue;
-      // No wrap: every tensor lies inside a file, and there are fewer than 2^32.
-      offsets[i] = CeilDivide(size, kArrayAlignment) * kArrayAlignment;
-      size = offsets[i] + requests[i].entry.size;
-    }
-    auto arena =
-        std::make_shared<io::AlignedBuffer>(ValueOrThrow(io::AlignedBuffer::Allocate(size)));
-    for (size_t i = 0; i < requests.size(); ++i) {
-      if (!requests[i].out.empty()) continue;
-      requests[i].out = arena->bytes().subspan(offsets[i], requests[i].entry.size);
-    }
-    return arena;
+  engine::ReadOptions Options(bool verify, const ReadArguments& arguments,
+                              PythonObserver& observer) const {
+    engine::ReadOptions options;
+    options.verify = verify;
+    options.mode = !backend_.has_value()                 ? engine::ReadMode::kAuto
+                   : *backend_ == io::Backend::kBuffered ? engine::ReadMode::kBuffered
+                                                         : engine::ReadMode::kDirect;
+    options.num_threads = arguments.num_threads;
+    options.observer = &observer;
+    return options;
   }
 
   static py::dtype DTypeOf(const Entry& entry, const py::dict& dtypes) {
@@ -284,19 +234,27 @@ class PyBundle {
     py::dict out;
     out["num_tensors"] = report.num_tensors;
     out["bytes"] = report.bytes;
+    out["direct_bytes"] = report.direct_bytes;
     out["num_threads"] = report.num_threads;
     out["seconds"] = report.seconds;
     return out;
   }
 
+  const std::optional<io::Backend> backend_;  // absent: auto
   std::unique_ptr<engine::Bundle> bundle_;
 };
 
 }  // namespace
 
 void RegisterBundle(py::module_& module) {
+  py::class_<ReadArguments>(module, "ReadOptions")
+      .def(py::init([](bool verify, size_t num_threads, py::object progress) {
+             return ReadArguments{verify, num_threads, std::move(progress)};
+           }),
+           py::kw_only(), py::arg("verify"), py::arg("num_threads"), py::arg("progress"));
   py::class_<PyBundle>(module, "Bundle")
-      .def(py::init<const std::string&>(), py::arg("prefix"))
+      .def(py::init<const std::string&, const std::string&>(), py::arg("prefix"),
+           py::arg("backend"))
       .def_property_readonly("num_shards", &PyBundle::num_shards)
       .def("shard_path", &PyBundle::ShardPath, py::arg("shard"))
       .def("names", &PyBundle::Names)
@@ -304,11 +262,10 @@ void RegisterBundle(py::module_& module) {
       .def("find", &PyBundle::Find, py::arg("name"))
       .def("contains", &PyBundle::Contains, py::arg("name"))
       .def("map", &PyBundle::Map, py::arg("names"), py::kw_only(), py::arg("dtypes"),
-           py::arg("writable"), py::arg("verify"), py::arg("num_threads"), py::arg("progress"))
+           py::arg("writable"), py::arg("options"))
       .def("load", &PyBundle::Load, py::arg("names"), py::kw_only(), py::arg("into"),
-           py::arg("dtypes"), py::arg("verify"), py::arg("num_threads"), py::arg("progress"))
-      .def("verify", &PyBundle::Verify, py::arg("names"), py::kw_only(),
-           py::arg("num_threads"), py::arg("progress"));
+           py::arg("dtypes"), py::arg("options"))
+      .def("verify", &PyBundle::Verify, py::arg("names"), py::kw_only(), py::arg("options"));
 }
 
 }  // namespace tensorbundle::bindings

@@ -4,6 +4,7 @@
 #include "checksum/crc32c.h"
 #include "checksum/paths.h"
 #include "format/dtype.h"
+#include "io/backend.h"
 
 namespace py = pybind11;
 
@@ -28,6 +29,9 @@ py::dict BuildInfo() {
   info["compiler"] = Compiler();
   info["crc32c"] = py::str(checksum::ActivePath());
   info["crc32c_available"] = paths;
+  const io::UringSupport uring = io::ProbeUring();
+  info["io_uring"] = uring.available;
+  info["io_uring_reason"] = uring.reason;
   return info;
 }
 

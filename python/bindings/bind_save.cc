@@ -1,14 +1,17 @@
 #include <pybind11/numpy.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "bindings/backends.h"
 #include "bindings/errors.h"
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
+#include "engine/backend_choice.h"
 #include "engine/writer.h"
-#include "io/posix_storage.h"
+#include "io/backend.h"
 
 namespace py = pybind11;
 
@@ -23,12 +26,13 @@ format::Shape ShapeOf(const py::array& array) {
   return {array.shape(), array.shape() + array.ndim()};
 }
 
-void SetArray(const py::array& array, engine::TensorView& view) {
+// `negated` is what tensorbundle.tensors.View says of it.
+void SetArray(const py::array& array, unsigned negated, engine::TensorView& view) {
   view.shape = ShapeOf(array);
   view.size = static_cast<uint64_t>(array.nbytes());
   const auto* data = static_cast<const std::byte*>(array.data());
   if (view.size == 0) return;
-  if ((array.flags() & py::array::c_style) != 0 && !IsOtherByteOrder(array)) {
+  if ((array.flags() & py::array::c_style) != 0 && !IsOtherByteOrder(array) && negated == 0) {
     view.contiguous = Bytes(data, view.size);
     return;
   }
@@ -37,7 +41,12 @@ void SetArray(const py::array& array, engine::TensorView& view) {
   layout.shape = view.shape;
   layout.strides.assign(array.strides(), array.strides() + array.ndim());
   layout.element_size = static_cast<uint32_t>(array.itemsize());
-  if (IsOtherByteOrder(array)) layout.swap_size = format::InfoOf(view.dtype).swap_size;
+  // Of floats and complex numbers, the only ones with a sign to flip, the part that is
+  // swapped as one is a component.
+  layout.component_size = format::InfoOf(view.dtype).swap_size;
+  if (IsOtherByteOrder(array)) layout.swap_size = layout.component_size;
+  layout.negate_imaginary = (negated & 1) != 0;
+  layout.negate_all = (negated & 2) != 0;
   view.staged = engine::MakeStridedSource(std::move(layout));
 }
 
@@ -69,13 +78,14 @@ std::vector<engine::TensorView> MakeViews(const py::list& tensors) {
     if (views[i].dtype == format::DType::kString) {
       SetStringTensor(item[2].cast<py::tuple>(), views[i]);
     } else {
-      SetArray(item[2].cast<py::array>(), views[i]);
+      SetArray(item[2].cast<py::array>(), item[3].cast<unsigned>(), views[i]);
     }
   }
   return views;
 }
 
-py::dict ReportToPython(const engine::SaveReport& report) {
+py::dict ReportToPython(const engine::SaveReport& report,
+                        const engine::BackendChoice& choice) {
   py::dict out;
   out["num_tensors"] = report.num_tensors;
   out["num_shards"] = report.num_shards;
@@ -86,26 +96,57 @@ py::dict ReportToPython(const engine::SaveReport& report) {
   out["num_threads"] = report.num_threads;
   out["seconds"] = report.seconds;
   out["write_seconds"] = report.write_seconds;
+  out["backend"] = py::str(io::BackendName(choice.backend));
+  out["backend_reason"] = choice.reason;
   return out;
 }
 
-// `tensors` is a list of (name, DataType number, array or string tensor).  The list
+uint64_t TotalBytes(const std::vector<engine::TensorView>& views) {
+  uint64_t total = 0;
+  for (const engine::TensorView& view : views) total += view.size;
+  return total;
+}
+
+struct SaveArguments {
+  std::string prefix;
+  std::optional<io::Backend> backend;  // absent: auto
+  engine::SaveOptions options;
+};
+
+Result<py::dict> RunSave(const SaveArguments& arguments,
+                         const std::vector<engine::TensorView>& views) {
+  engine::BackendChoice choice;
+  auto save = [&]() -> Result<engine::SaveReport> {
+    const py::gil_scoped_release release;  // checksums, copies and all I/O
+    TB_ASSIGN_OR_RETURN(
+        choice, engine::ChooseBackend(arguments.backend, arguments.prefix, TotalBytes(views)));
+    engine::SaveOptions options = arguments.options;
+    options.granule = choice.granule;
+    return engine::Save(*io::MakeStorage(choice.backend), arguments.prefix, views, options);
+  };
+  TB_ASSIGN_OR_RETURN(const engine::SaveReport report, save());
+  return ReportToPython(report, choice);
+}
+
+// `tensors` is a list of (name, DataType number, array or string tensor, what of it is
+// still to be negated).  The list
 // keeps the arrays alive: the views borrow their memory.
 py::dict Save(const std::string& prefix, const py::list& tensors, uint32_t num_shards,
-              uint64_t alignment, bool durable, size_t num_threads, py::object progress) {
+              uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
+              size_t num_threads, py::object progress) {
   const std::vector<engine::TensorView> views = MakeViews(tensors);
   PythonObserver observer(std::move(progress));
-  engine::SaveOptions options;
-  options.num_shards = num_shards;
-  options.alignment = alignment;
-  options.durability = durable ? engine::Durability::kFull : engine::Durability::kNone;
-  options.num_threads = num_threads;
-  options.observer = &observer;
-  Result<engine::SaveReport> report = [&] {
-    const py::gil_scoped_release release;  // checksums, copies and all I/O
-    return engine::Save(*io::MakePosixStorage(), prefix, views, options);
-  }();
-  return ReportToPython(ValueOrThrow(std::move(report)));
+  SaveArguments arguments;
+  arguments.prefix = prefix;
+  arguments.backend = BackendFromName(backend);
+  arguments.options.num_shards = num_shards;
+  arguments.options.alignment = alignment;
+  arguments.options.durability =
+      durable ? engine::Durability::kFull : engine::Durability::kNone;
+  arguments.options.snapshot = snapshot;
+  arguments.options.num_threads = num_threads;
+  arguments.options.observer = &observer;
+  return ValueOrThrow(RunSave(arguments, views));
 }
 
 }  // namespace
@@ -113,7 +154,8 @@ py::dict Save(const std::string& prefix, const py::list& tensors, uint32_t num_s
 void RegisterSave(py::module_& module) {
   module.def("save", &Save, py::arg("prefix"), py::arg("tensors"), py::kw_only(),
              py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
-             py::arg("num_threads"), py::arg("progress"));
+             py::arg("backend"), py::arg("snapshot"), py::arg("num_threads"),
+             py::arg("progress"));
 }
 
 }  // namespace tensorbundle::bindings

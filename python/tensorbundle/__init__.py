@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from tensorbundle.errors import (
         BundleError,
+        CheckpointGoneError,
         CorruptionError,
         LockedError,
         MissingShardError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "BundleError",
+    "CheckpointGoneError",
     "CheckpointReader",
     "CheckpointState",
     "CorruptionError",
@@ -80,6 +82,7 @@ _HOMES = {
     "checkpoint_state": ("CheckpointState", "get_checkpoint_state", "latest_checkpoint"),
     "errors": (
         "BundleError",
+        "CheckpointGoneError",
         "CorruptionError",
         "LockedError",
         "MissingShardError",

@@ -15,12 +15,17 @@ def save(
     num_shards: int,
     alignment: int,
     durable: bool,
+    backend: str,
+    snapshot: bool,
     num_threads: int,
     progress: _Progress,
 ) -> dict[str, Any]: ...
 
+class ReadOptions:
+    def __init__(self, *, verify: bool, num_threads: int, progress: _Progress) -> None: ...
+
 class Bundle:
-    def __init__(self, prefix: bytes) -> None: ...
+    def __init__(self, prefix: bytes, backend: str) -> None: ...
     @property
     def num_shards(self) -> int: ...
     def shard_path(self, shard: int) -> str: ...
@@ -34,9 +39,7 @@ class Bundle:
         *,
         dtypes: dict[int, Any],
         writable: bool,
-        verify: bool,
-        num_threads: int,
-        progress: _Progress,
+        options: ReadOptions,
     ) -> tuple[list[Any], list[str], int, int]: ...
     def load(
         self,
@@ -44,10 +47,8 @@ class Bundle:
         *,
         into: list[Any],
         dtypes: dict[int, Any],
-        verify: bool,
-        num_threads: int,
-        progress: _Progress,
+        options: ReadOptions,
     ) -> tuple[list[Any], dict[str, Any]]: ...
     def verify(
-        self, names: list[str], *, num_threads: int, progress: _Progress
+        self, names: list[str], *, options: ReadOptions
     ) -> tuple[dict[str, Any], list[tuple[str, Exception]]]: ...

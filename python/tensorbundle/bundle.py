@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
@@ -11,19 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tensorbundle import dtypes
-from tensorbundle.core import _core
-from tensorbundle.errors import BundleError, MissingTensorError, UnsupportedError
+from tensorbundle import dtypes, reading
+from tensorbundle.errors import BundleError, UnsupportedError
+from tensorbundle.paths import open_core
 from tensorbundle.reports import Fault, VerifyReport
-from tensorbundle.saving import check_threads
 
-__all__ = ["Bundle", "Entry", "open", "open_core", "verify"]
+__all__ = ["Bundle", "Entry", "open", "verify"]
 
 Array = np.ndarray[Any, Any]
-
-# Names compared to find close matches to a missing one: difflib takes about a
-# microsecond each, and an error may take a tenth of a second.
-_MOST_COMPARED = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,19 +75,24 @@ class Bundle(Mapping[str, Array]):
         if not isinstance(name, (str, bytes)):
             raise KeyError(name)
         check = self._verify and name not in self._verified
-        array = map_tensors(self._opened(), [name], self._all_names, verify=check)[0][0]
+        options = reading.read_options(verify=check)
+        array = reading.map_tensors(self._opened(), [name], options)[0][0]
         if check:
             self._verified.add(name)
         return array
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, (str, bytes)) and bool(self._opened().contains(name))
+        return isinstance(name, (str, bytes)) and reading.has(self._opened(), name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all_names())
 
     def __len__(self) -> int:
         return len(self._all_names())
+
+    # A bundle equals itself only: comparing mappings would compare arrays.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         state = "closed" if self._core is None else f"{len(self)} tensors"
@@ -124,7 +123,12 @@ class Bundle(Mapping[str, Array]):
         CorruptionError, UnsupportedError
             The record is damaged, or of a kind this library does not know.
         """
-        return _entry(find(self._opened(), name, self._all_names))
+        return _entry(reading.find(self._opened(), name))
+
+    def read(self, name: str, *, verify: bool = True) -> Array:
+        """Read a tensor into an array of its own, and by default compare its checksum."""
+        options = reading.read_options(verify=verify)
+        return reading.read_tensors(self._opened(), [name], options)[0][0]
 
     def read_slice(self, name: str, slices: Any) -> Array:
         """Copy a part of a tensor, reading no more of the file than it needs.
@@ -146,17 +150,21 @@ class Bundle(Mapping[str, Array]):
         """
         wanted = self._all_names() if names is None else list(names)
         core = self._opened()
-        report, faults = core.verify(
-            wanted, num_threads=check_threads(num_threads), progress=progress
-        )
+        options = reading.read_options(verify=True, num_threads=num_threads, progress=progress)
+        report, faults = core.verify(wanted, options=options)
+        found = [
+            (_fault(core, name, error), not isinstance(error, UnsupportedError))
+            for name, error in faults
+        ]
         return VerifyReport(
             prefix=self._prefix,
             num_tensors=len(wanted),
             tensor_bytes=report["bytes"],
             seconds=report["seconds"],
             num_threads=report["num_threads"],
-            backend="buffered",
-            faults=tuple(_fault(core, name, error) for name, error in faults),
+            backend=reading.read_backend(report, "auto"),
+            faults=tuple(told for told, is_damage in found if is_damage),
+            unchecked=tuple(told for told, is_damage in found if not is_damage),
         )
 
     def _opened(self) -> Any:
@@ -240,82 +248,6 @@ def verify(
         return bundle.verify(num_threads=num_threads, progress=progress)
 
 
-def open_core(prefix: str) -> Any:
-    """Open the core's bundle; explain a path that is something else."""
-    try:
-        return _core.Bundle(os.fsencode(prefix))
-    except FileNotFoundError as error:
-        hint = _hint(prefix)
-        if hint is None:
-            raise
-        reason = f"{error.strerror}; {hint}"
-        raise FileNotFoundError(error.errno, reason, error.filename) from None
-
-
-def _hint(prefix: str) -> str | None:
-    stem, dot, suffix = prefix.rpartition(".")
-    if dot and (suffix == "index" or suffix.startswith("data-")):
-        return f"a checkpoint is named by its prefix, without suffix: {stem!r}"
-    if os.path.isdir(prefix):
-        return f"{prefix!r} is a directory; latest_checkpoint() finds the newest prefix in it"
-    if os.path.isfile(prefix):
-        raise UnsupportedError(
-            f"{prefix}: no .index beside it; a file of that very name is a checkpoint of "
-            "TensorFlow's V1 format, or not a checkpoint",
-            code="UnsupportedFormat",
-            path=prefix,
-        )
-    return None
-
-
-def find(core: Any, name: str, names: Callable[[], list[str]]) -> tuple[Any, ...]:
-    """Look a record up; a missing name is told with its close matches."""
-    try:
-        found: tuple[Any, ...] = core.find(name)
-    except MissingTensorError as error:
-        raise with_close_matches(error, names()) from None
-    return found
-
-
-def map_tensors(
-    core: Any,
-    wanted: list[str],
-    names: Callable[[], list[str]],
-    *,
-    writable: bool = False,
-    verify: bool = False,
-    num_threads: int | None = None,
-    progress: Callable[[int, int], object] | None = None,
-) -> tuple[list[Array], list[str], int, int]:
-    """Give views of mapped tensors.
-
-    Returns the arrays, the names of those that had to be copied instead, the bytes of
-    all, and of those mapped.
-    """
-    try:
-        arrays, copied, total, mapped = core.map(
-            wanted,
-            dtypes=dtypes.TO_NUMPY,
-            writable=writable,
-            verify=verify,
-            num_threads=check_threads(num_threads),
-            progress=progress,
-        )
-    except MissingTensorError as error:
-        raise with_close_matches(error, names()) from None
-    return strings_to_arrays(core, wanted, arrays), copied, total, mapped
-
-
-def strings_to_arrays(core: Any, names: list[str], values: list[Any]) -> list[Array]:
-    """Turn the lists of bytes among `values` into object arrays of their shapes."""
-    for i, value in enumerate(values):
-        if isinstance(value, list):
-            array = np.empty(len(value), dtype=object)
-            array[:] = value
-            values[i] = array.reshape(core.find(names[i])[1])
-    return values
-
-
 def _entry(raw: tuple[Any, ...]) -> Entry:
     number, shape, shard_id, offset, size, crc32c, slices = raw
     return Entry(
@@ -330,20 +262,12 @@ def _entry(raw: tuple[Any, ...]) -> Entry:
     )
 
 
-def with_close_matches(error: MissingTensorError, names: list[str]) -> MissingTensorError:
-    """Add to the message what the caller may have meant."""
-    close = difflib.get_close_matches(error.key or "", names[:_MOST_COMPARED])
-    if close:
-        told = ", ".join(map(repr, close))
-        error.message = f"{error.message}; did you mean {told}?"
-    return error
-
-
 def _fault(core: Any, name: str, error: Exception) -> Fault:
     code = error.code if isinstance(error, BundleError) else type(error).__name__
+    detail = error.detail if isinstance(error, BundleError) else str(error)
     path = getattr(error, "path", None) or getattr(error, "filename", None)
     try:
         _, _, shard, begin, size, _, _ = core.find(name)
     except BundleError:  # the record itself is the fault
-        return Fault(name, code, str(error), path, None, None, None)
-    return Fault(name, code, str(error), path, shard, begin, begin + size)
+        return Fault(name, code, str(error), detail, path, None, None, None)
+    return Fault(name, code, str(error), detail, path, shard, begin, begin + size)

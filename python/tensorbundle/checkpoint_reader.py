@@ -14,7 +14,6 @@ import numpy as np
 from tensorbundle import bundle as _bundle
 from tensorbundle import dtypes
 from tensorbundle.checkpoint_state import latest_checkpoint
-from tensorbundle.loading import load
 
 __all__ = ["CheckpointReader", "list_variables", "load_checkpoint", "load_variable"]
 
@@ -42,7 +41,7 @@ class CheckpointReader:
         MissingTensorError, CorruptionError, UnsupportedError
             As `tensorbundle.load`.
         """
-        array = load(self._bundle.prefix, [name])[name]
+        array = self._bundle.read(name)
         return array[()] if array.dtype == object and array.shape == () else array
 
     def get_variable_to_shape_map(self) -> dict[str, list[int]]:

@@ -30,9 +30,9 @@ _MOST_BYTES = 1 << 20
 
 _TOKEN = re.compile(
     r"""\s+ | \#[^\n]*                                              # nothing
+      | (?P<number>[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?f?|(?:inf|infinity|nan)f?)\b)
       | (?P<name>[A-Za-z_]\w*)
       | (?P<string>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*')
-      | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?f?)
       | (?P<mark>[:\[\],;])
     """,
     re.VERBOSE,
@@ -183,8 +183,8 @@ def _value(tokens: list[tuple[str, str]], at: int) -> tuple[str | float, int]:
     if at >= len(tokens):
         raise ValueError("a field has no value")
     kind, token = tokens[at]
-    if kind == "number" or token in ("inf", "nan"):
-        return float(token.rstrip("f") if kind == "number" else token), at + 1
+    if kind == "number":
+        return _number(token), at + 1
     if kind != "string":
         raise ValueError(f"expected a value, found {token!r}")
     # Strings that follow each other are one, as in C.
@@ -193,6 +193,12 @@ def _value(tokens: list[tuple[str, str]], at: int) -> tuple[str | float, int]:
         parts.append(_unescape(tokens[at][1][1:-1]))
         at += 1
     return b"".join(parts).decode("utf-8"), at
+
+
+def _number(token: str) -> float:
+    # A C float may end in f, but so does "inf".
+    plain = token if token.lower().endswith("inf") else token.rstrip("fF")
+    return float(plain)
 
 
 def _unescape(text: str) -> bytes:

@@ -12,6 +12,7 @@ import os
 
 __all__ = [
     "BundleError",
+    "CheckpointGoneError",
     "CorruptionError",
     "LockedError",
     "MissingShardError",
@@ -75,6 +76,10 @@ class MissingShardError(CorruptionError, FileNotFoundError):
     """The index names a data file that does not exist."""
 
 
+class CheckpointGoneError(BundleError, FileNotFoundError):
+    """The checkpoint was replaced or deleted after it was opened."""
+
+
 class UnsupportedError(BundleError):
     """The bundle is sound but asks for what this library or build lacks."""
 
@@ -96,6 +101,7 @@ def _rebuild(
 
 
 _BY_CODE: dict[str, type[BundleError]] = {
+    "CheckpointGone": CheckpointGoneError,
     "Locked": LockedError,
     "MissingShard": MissingShardError,
     "NotFound": MissingTensorError,

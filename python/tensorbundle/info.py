@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any
+
+from tensorbundle.core import _core
+from tensorbundle.saving import BACKENDS
 
 __all__ = ["__version__", "build_info"]
 
-try:
-    __version__: str = metadata.version("tensorbundle")
-except metadata.PackageNotFoundError:
-    __version__ = "0"
+__version__: str = _core.build_info()["version"]
 
 
 def build_info() -> dict[str, Any]:
@@ -20,12 +19,9 @@ def build_info() -> dict[str, Any]:
     -------
     dict
         ``version``; ``compiler``; ``crc32c``, the checksum code in use, one of
-        ``crc32c_available``; ``backends``, what ``backend=`` accepts here; ``io_uring``,
-        whether it was built in.
+        ``crc32c_available``; ``backends``, what ``backend=`` accepts; ``io_uring``, whether
+        it was built in and this process may use it, and if not ``io_uring_reason``.
     """
-    from tensorbundle.core import _core
-
     info: dict[str, Any] = dict(_core.build_info())
-    info["backends"] = ["auto", "buffered"]
-    info["io_uring"] = False
+    info["backends"] = list(BACKENDS)
     return info

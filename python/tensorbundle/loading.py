@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tensorbundle import bundle as _bundle
-from tensorbundle import dtypes
+from tensorbundle import dtypes, reading
 from tensorbundle import tensors as _tensors
-from tensorbundle.errors import MissingTensorError
+from tensorbundle.errors import CheckpointGoneError
+from tensorbundle.paths import open_core
 from tensorbundle.reports import LoadReport
-from tensorbundle.saving import check_backend, check_threads
+from tensorbundle.saving import check_backend
 
 __all__ = ["LoadedTensors", "load"]
 
 Array = np.ndarray[Any, Any]
+
+
+# Opens of a checkpoint that somebody else keeps replacing.
+_MOST_TRIES = 10
 
 
 class LoadedTensors(dict[str, Any]):
@@ -60,8 +66,10 @@ def load(
         stored shape and dtype (pinned memory welcome), to be filled in place. The other
         tensors of `names` get arrays of their own. Only with ``mmap=False``.
     backend
-        How bytes leave the disk: ``"buffered"`` goes through the page cache; ``"auto"``
-        chooses.
+        How bytes leave the disk, where they are read: ``"buffered"`` through the page
+        cache, ``"direct"`` past it (O_DIRECT), ``"uring"`` past it with several reads in
+        flight per thread. ``"auto"`` goes past it where the file system can and the file
+        is not mostly cached.
     num_threads
         Threads that read and checksum; ``None`` means one per CPU of this process.
     progress
@@ -86,7 +94,8 @@ def load(
         A checksum, size or offset does not agree with the bytes on disk. With `into`,
         destinations may have been written.
     UnsupportedError
-        A tensor is partitioned, a variant, or the checkpoint is big-endian.
+        A tensor is partitioned, a variant, or the checkpoint is big-endian; or the file
+        system cannot do what `backend` asks.
     ValueError
         An array of `into` has another shape or dtype, or cannot be written to. Nothing
         was written.
@@ -104,81 +113,89 @@ def load(
     if mmap and into is not None:
         raise ValueError("into= copies, so it cannot be combined with mmap=True")
     path = os.fspath(prefix)
-    core = _bundle.open_core(path)
-    if names is None:
-        wanted = list(into) if into is not None else core.names()
-    else:
-        wanted = [names] if isinstance(names, str) else list(names)
     checked = (not mmap) if verify is None else verify
-    options: dict[str, Any] = {"num_threads": num_threads, "progress": progress}
+    options = reading.read_options(verify=checked, num_threads=num_threads, progress=progress)
+    wanted = None if names is None else _as_names(names)
+    loaded = _load_current(path, wanted, into or {}, backend, options, mmap)
+    loaded.report = dataclasses.replace(
+        loaded.report, seconds=time.perf_counter() - start, verified=checked
+    )
+    return loaded
+
+
+def _as_names(names: Iterable[str]) -> list[str]:
+    wanted = [names] if isinstance(names, (str, bytes)) else list(names)
+    for name in wanted:
+        if not isinstance(name, (str, bytes)):
+            raise TypeError(f"names must be str, not {type(name).__name__}: {name!r}")
+    return wanted
+
+
+def _load_current(*arguments: Any) -> LoadedTensors:
+    """Load the checkpoint that is there, even while another process replaces it."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            return _load_once(*arguments)
+        except CheckpointGoneError:
+            continue
+    return _load_once(*arguments)
+
+
+def _load_once(
+    path: str,
+    names: list[str] | None,
+    into: Mapping[str, Any],
+    backend: str,
+    options: Any,
+    mmap: bool,
+) -> LoadedTensors:
+    core = open_core(path, backend)
+    wanted = names if names is not None else list(into) or core.names()
     if mmap:
-        arrays, copied, total, mapped = _bundle.map_tensors(
-            core, wanted, core.names, verify=checked, **options
-        )
-        threads = 1
+        arrays, copied, total, mapped = reading.map_tensors(core, wanted, options)
+        report = {"bytes": total, "direct_bytes": 0, "num_threads": 1}
     else:
-        arrays, threads, total = _read(core, wanted, into or {}, checked, **options)
+        arrays, report = _read(core, wanted, into, options)
         copied, mapped = [], 0
     loaded = LoadedTensors(zip(wanted, arrays, strict=True))
     loaded.report = LoadReport(
         prefix=path,
         num_tensors=len(loaded),
-        tensor_bytes=total,
-        seconds=time.perf_counter() - start,
-        num_threads=threads,
-        backend="mmap" if mmap else "buffered",
-        verified=checked,
+        tensor_bytes=report["bytes"],
+        seconds=0.0,
+        num_threads=report["num_threads"],
+        backend="mmap" if mmap else reading.read_backend(report, backend),
+        verified=False,
         zero_copy_bytes=mapped,
+        direct_bytes=report["direct_bytes"],
         copied=tuple(copied),
     )
     return loaded
 
 
 def _read(
-    core: Any,
-    wanted: list[str],
-    into: Mapping[str, Any],
-    verify: bool,
-    num_threads: int | None,
-    progress: Callable[[int, int], object] | None,
-) -> tuple[list[Any], int, int]:
-    _check_names(core, wanted, into)
+    core: Any, wanted: list[str], into: Mapping[str, Any], options: Any
+) -> tuple[list[Any], dict[str, Any]]:
+    _check_names(wanted, into)
     targets = [_target(core, name, into[name]) if name in into else None for name in wanted]
-    try:
-        values, report = core.load(
-            wanted,
-            # Strings are decoded first, then put in place.
-            into=[t if t is None or t.dtype != object else None for t in targets],
-            dtypes=dtypes.TO_NUMPY,
-            verify=verify,
-            num_threads=check_threads(num_threads),
-            progress=progress,
-        )
-    except MissingTensorError as error:
-        raise _bundle.with_close_matches(error, core.names()) from None
-    arrays: list[Any] = list(_bundle.strings_to_arrays(core, wanted, values))
-    for i, name in enumerate(wanted):
-        target = targets[i]
-        if target is not None:
-            if target.dtype == object:
-                target[...] = arrays[i]
-            arrays[i] = into[name]
-    return arrays, report["num_threads"], report["bytes"]
+    arrays, report = reading.read_tensors(core, wanted, options, targets)
+    return [into.get(name, array) for name, array in zip(wanted, arrays, strict=True)], report
 
 
-def _check_names(core: Any, wanted: list[str], into: Mapping[str, Any]) -> None:
-    unwanted = [name for name in into if name not in set(wanted)]
+def _check_names(wanted: list[str], into: Mapping[str, Any]) -> None:
+    known = set(wanted)
+    unwanted = [name for name in into if name not in known]
     if unwanted:
         raise ValueError(f"into= has names that names= has not: {unwanted[:5]!r}")
 
 
 def _target(core: Any, name: str, value: Any) -> Array:
     """Check one array of `into` against the stored tensor; give its NumPy view."""
-    number, shape = _bundle.find(core, name, core.names)[:2]
-    if not isinstance(value, np.ndarray) and type(value).__module__.split(".")[0] != "torch":
+    number, shape = reading.find(core, name)[:2]
+    if not isinstance(value, np.ndarray) and not _is_torch(value):
         raise ValueError(f"into[{name!r}] must be a NumPy array or a torch CPU tensor")
     try:
-        array, own_number = _tensors.as_array(value)
+        array, own_number, negated = _tensors.as_view(value)
     except TypeError as error:
         raise ValueError(f"into[{name!r}]: {error}") from None
     if own_number is None:
@@ -189,11 +206,15 @@ def _target(core: Any, name: str, value: Any) -> Array:
         raise ValueError(f"into[{name!r}] has dtype {array.dtype}, the tensor {wanted}")
     if array.shape != shape:
         raise ValueError(f"into[{name!r}] has shape {array.shape}, the tensor {shape}")
-    is_torch = not isinstance(value, np.ndarray)
-    if is_torch and array.size and array.ctypes.data != value.data_ptr():
+    if negated:
         raise ValueError(f"into[{name!r}] is a conjugated or negated view")
     if not array.flags.writeable:
         raise ValueError(f"into[{name!r}] is read-only")
     if not array.flags.c_contiguous:
         raise ValueError(f"into[{name!r}] is not C-contiguous")
     return array
+
+
+def _is_torch(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)

@@ -18,7 +18,8 @@ class _Report:
     """From call to return."""
     num_threads: int
     backend: str
-    """How the bytes moved: ``"buffered"`` (page cache) or ``"mmap"``."""
+    """How the bytes moved: ``"buffered"`` (page cache), ``"direct"``, ``"uring"`` or
+    ``"mmap"``."""
 
     @property
     def gb_per_second(self) -> float:
@@ -42,6 +43,8 @@ class SaveReport(_Report):
     """Handed to the system from the caller's own memory."""
     staged_bytes: int
     """Copied to a small buffer first: small tensors, and those not contiguous."""
+    backend_reason: str
+    """Why `backend` is nothing faster; empty where nothing is."""
     write_seconds: float
     """Of `seconds`: until all data was written and synced."""
     durability: str
@@ -56,6 +59,8 @@ class LoadReport(_Report):
     """Whether the checksum of every tensor was compared."""
     zero_copy_bytes: int
     """Mapped, not read."""
+    direct_bytes: int
+    """Read past the page cache."""
     copied: tuple[str, ...]
     """Tensors that ``mmap=True`` read after all, since their place in the file does not
     suit their dtype (TensorFlow packs tensors without padding)."""
@@ -69,6 +74,9 @@ class Fault:
     code: str
     """For example ``"DataChecksumMismatch"``."""
     message: str
+    """The whole line: path, tensor, what is wrong, shard and offset."""
+    detail: str
+    """Only what is wrong: what was expected and what was found."""
     path: str | None
     shard: int | None
     begin: int | None
@@ -81,8 +89,12 @@ class VerifyReport(_Report):
     """What a verification found."""
 
     faults: tuple[Fault, ...]
+    """Damage: tensors that are not as they were saved, or cannot be read."""
+    unchecked: tuple[Fault, ...]
+    """Sound as far as the index tells, but of a kind whose bytes are not checked:
+    partitioned tensors, variants, big-endian bundles."""
 
     @property
     def ok(self) -> bool:
-        """Whether every tensor is as it was saved."""
+        """Whether no damage was found; `unchecked` tells what was not looked at."""
         return not self.faults

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from tensorbundle import tensors as _tensors
 from tensorbundle.core import _core
+from tensorbundle.paths import prefix_bytes
 from tensorbundle.reports import SaveReport
 
 __all__ = ["BACKENDS", "check_backend", "check_threads", "save"]
 
-BACKENDS = ("auto", "buffered")
+BACKENDS = ("auto", "buffered", "direct", "uring")
 
 
 def save(
@@ -23,6 +24,7 @@ def save(
     alignment: int = 64,
     durability: Literal["full", "none"] = "full",
     backend: str = "auto",
+    snapshot: bool = False,
     num_threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> SaveReport:
@@ -33,7 +35,7 @@ def save(
     there already is replaced, even while it is mapped: its arrays keep their values.
 
     Contiguous tensors are written from their own memory, which must not change until
-    the call returns.
+    the call returns, or a checksum may disagree with what was written; see `snapshot`.
 
     Parameters
     ----------
@@ -57,10 +59,16 @@ def save(
         visible. ``"none"``: nothing is synced; readers still never see half a
         checkpoint, but a power cut may lose it.
     backend
-        How bytes reach the disk: ``"buffered"`` goes through the page cache; ``"auto"``
-        chooses.
+        How bytes reach the disk: ``"buffered"`` goes through the page cache, ``"direct"``
+        past it (O_DIRECT), ``"uring"`` past it with several writes in flight per thread
+        (io_uring; without it, direct). ``"auto"`` probes the directory and chooses; the
+        report says what it chose, and why nothing faster.
+    snapshot
+        Copy every block to a buffer and checksum that copy, so that the checkpoint is
+        sound, though of mixed moments, even if the tensors change during the call.
     num_threads
-        Threads that checksum and write; ``None`` means one per CPU of this process.
+        Threads that checksum and write; ``None`` means one per CPU of this process, and
+        at least 4 where writes bypass the page cache.
     progress
         Called now and then, on this thread, with the bytes done and in total. What it
         raises cancels the save.
@@ -78,6 +86,8 @@ def save(
         A name is empty or given twice; an option is out of range. Nothing was touched.
     LockedError
         Another save of this prefix is under way.
+    UnsupportedError
+        The file system cannot do what `backend` asks; the message says what would work.
     OSError
         The disk is full, the directory is missing or read-only, ...; ``errno`` and
         ``filename`` say which. What was at `prefix` is intact and nothing is left behind.
@@ -97,15 +107,17 @@ def save(
     items = [_tensors.adapt(name, value) for name, value in _tensors.flatten(tensors)]
     path = os.fspath(prefix)
     report = _core.save(
-        _prefix_bytes(path),
+        prefix_bytes(path),
         items,
         num_shards=_positive("num_shards", num_shards),
         alignment=_positive("alignment", alignment),
         durable=durability == "full",
+        backend=backend,
+        snapshot=snapshot,
         num_threads=check_threads(num_threads),
         progress=progress,
     )
-    return SaveReport(prefix=path, backend="buffered", durability=durability, **report)
+    return SaveReport(prefix=path, durability=durability, **report)
 
 
 def check_backend(backend: str) -> None:
@@ -127,9 +139,3 @@ def _positive(name: str, value: int | None) -> int:
     if not 1 <= value < 2**31:
         raise ValueError(f"{name} must be a positive number, not {value}")
     return value
-
-
-def _prefix_bytes(path: str) -> bytes:
-    if not os.path.basename(path):
-        raise ValueError(f"{path!r} ends in no name; a prefix does, as in 'run/ckpt-1'")
-    return os.fsencode(path)

@@ -11,15 +11,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tensorbundle import dtypes
 
-__all__ = ["Item", "adapt", "as_array", "flatten"]
+__all__ = ["Item", "View", "adapt", "as_view", "flatten"]
 
-Item = tuple[str | bytes, int, Any]
+# Name, DataType number, array or string tensor, and what View.negated says.
+Item = tuple[str | bytes, int, Any, int]
+
+
+class View(NamedTuple):
+    """A tensor's memory, seen as an array."""
+
+    array: np.ndarray[Any, Any]
+    number: int | None = None
+    """The DataType, where the array's dtype does not tell it."""
+    negated: int = 0
+    """What torch has put off: 1 the imaginary parts, 2 all parts are to be negated."""
+
 
 # Which module of tensorbundle.frameworks adapts the objects of which package.
 _FRAMEWORKS = ("torch", "jax", "keras", "tensorflow")
@@ -31,6 +43,13 @@ def flatten(tensors: Mapping[Any, Any]) -> Iterator[tuple[str | bytes, Any]]:
         raise TypeError(
             f"tensors must be a mapping from name to array, not {type(tensors).__name__}"
         )
+    return _walk(tensors, [])
+
+
+def _walk(tensors: Mapping[Any, Any], outer: list[int]) -> Iterator[tuple[str | bytes, Any]]:
+    if id(tensors) in outer:
+        raise ValueError("a mapping contains itself, so its tensors have no names")
+    outer.append(id(tensors))
     for key, value in tensors.items():
         if not isinstance(key, (str, bytes, int)):
             raise TypeError(f"a tensor's name must be str, not {type(key).__name__}: {key!r}")
@@ -38,11 +57,12 @@ def flatten(tensors: Mapping[Any, Any]) -> Iterator[tuple[str | bytes, Any]]:
         if not isinstance(value, Mapping):
             yield name, value
             continue
-        for inner, leaf in flatten(value):
+        for inner, leaf in _walk(value, outer):
             if isinstance(name, bytes) or isinstance(inner, bytes):
                 yield _as_bytes(name) + b"/" + _as_bytes(inner), leaf
             else:
                 yield f"{name}/{inner}", leaf
+    outer.pop()
 
 
 def adapt(name: str | bytes, value: Any) -> Item:
@@ -57,17 +77,16 @@ def adapt(name: str | bytes, value: Any) -> Item:
     if type(value) is np.ndarray:
         return _adapt_array(name, value)
     try:
-        view = as_array(value)
+        view = as_view(value)
     except (TypeError, ValueError) as error:
         raise type(error)(f"tensor {_shown(name)}: {error}") from None
-    array, number = view
-    if number is None or number == dtypes.STRING:
-        return _adapt_array(name, array)
-    return name, number, array
+    if view.number is not None and view.number != dtypes.STRING:
+        return name, view.number, view.array, view.negated
+    return *_adapt_array(name, view.array)[:3], view.negated
 
 
-def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None]:
-    """View any framework's tensor as an array, with its DataType number where known.
+def as_view(value: Any) -> View:
+    """View any framework's tensor as an array.
 
     The array shares the tensor's memory wherever that is possible. Where NumPy lacks
     the dtype its bits are seen as an integer of the same size, and the number tells.
@@ -75,16 +94,16 @@ def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None]:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError("a masked array would lose its mask; save .filled() or .data")
     if isinstance(value, (np.ndarray, np.generic)):
-        return np.asarray(value), None
+        return View(np.asarray(value))
     for framework in _FRAMEWORKS:
         if framework in sys.modules:
-            found: tuple[np.ndarray[Any, Any], int | None] | None = _adapter(framework)(value)
+            found: View | None = _adapter(framework)(value)
             if found is not None:
                 return found
     if isinstance(value, (bool, int, float, complex, str, bytes)):
-        return _from_scalar(value), None
+        return View(_from_scalar(value))
     if hasattr(value, "__array_interface__") or hasattr(value, "__array__"):
-        return np.asarray(value), None
+        return View(np.asarray(value))
     raise TypeError(
         f"cannot save a {type(value).__module__}.{type(value).__qualname__}; "
         "give a NumPy array, a torch, TensorFlow or JAX tensor, a number or a string"
@@ -94,7 +113,7 @@ def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None]:
 def _adapter(framework: str) -> Any:
     import importlib
 
-    return importlib.import_module(f"tensorbundle.frameworks.{framework}").as_array
+    return importlib.import_module(f"tensorbundle.frameworks.{framework}").as_view
 
 
 def _from_scalar(value: bool | int | float | complex | str | bytes) -> np.ndarray[Any, Any]:
@@ -111,9 +130,9 @@ def _from_scalar(value: bool | int | float | complex | str | bytes) -> np.ndarra
 def _adapt_array(name: str | bytes, array: np.ndarray[Any, Any]) -> Item:
     number = dtypes.number_of(array.dtype)
     if number is not None:
-        return name, number, array
+        return name, number, array, 0
     if array.dtype.kind in "OSUT":
-        return name, dtypes.STRING, (array.shape, _string_elements(name, array))
+        return name, dtypes.STRING, (array.shape, _string_elements(name, array)), 0
     raise TypeError(
         f"tensor {_shown(name)}: the format has no dtype {array.dtype}; "
         "convert it to one of " + ", ".join(sorted({str(d) for d in dtypes.TO_NUMPY.values()}))

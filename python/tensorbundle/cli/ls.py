@@ -19,7 +19,8 @@ from tensorbundle.cli.output import (
     print_table,
     shown_name,
 )
-from tensorbundle.cli.prefix import open_core, resolve_prefix
+from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.paths import open_core
 
 __all__ = ["run"]
 

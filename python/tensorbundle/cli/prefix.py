@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
 
 from tensorbundle.cli.errors import CommandError
 
-if TYPE_CHECKING:
-    from tensorbundle._core import Bundle as CoreBundle
-
-__all__ = ["open_core", "resolve_prefix"]
+__all__ = ["resolve_prefix"]
 
 # Prefixes told when a directory does not say which of them is meant.
 _MOST_TOLD = 3
@@ -60,22 +56,3 @@ def resolve_prefix(path: str) -> str:
     reason = "; ".join(reasons.messages) or f"{path}: a directory without 'checkpoint' file"
     told = ", ".join(map(repr, found[:_MOST_TOLD])) + (", ..." if found[_MOST_TOLD:] else "")
     raise CommandError(f"{reason}; " + (f"it has {told}" if found else "no .index in it"))
-
-
-def open_core(prefix: str) -> CoreBundle:
-    """Open a bundle without NumPy, which listing does not need.
-
-    Raises
-    ------
-    FileNotFoundError, CorruptionError, UnsupportedError
-        As `tensorbundle.open`.
-    """
-    from tensorbundle.core import _core
-
-    try:
-        return _core.Bundle(os.fsencode(prefix))
-    except FileNotFoundError:
-        from tensorbundle import bundle  # explains what the path is instead
-
-        core: CoreBundle = bundle.open_core(prefix)
-        return core

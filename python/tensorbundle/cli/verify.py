@@ -29,24 +29,17 @@ def run(arguments: argparse.Namespace) -> int:
     prefix = resolve_prefix(arguments.prefix)
     with byte_progress(f"verifying {prefix}") as progress:
         report = verify(prefix, num_threads=arguments.threads, progress=progress)
-    damaged = [fault for fault in report.faults if _is_damage(fault)]
-    unchecked = [fault for fault in report.faults if not _is_damage(fault)]
     if arguments.json:
         print_json({"ok": report.ok, **report.as_dict()})
     else:
-        for fault in damaged:
+        for fault in report.faults:
             print(f"DAMAGED {_line(fault)}")
-        for fault in unchecked:
+        for fault in report.unchecked:
             print(f"not checked {_line(fault)}")
-        print(_summary(report, len(damaged), len(unchecked)))
-    if damaged:
+        print(_summary(report))
+    if report.faults:
         return DAMAGED
-    return UNUSABLE if unchecked else OK
-
-
-def _is_damage(fault: Fault) -> bool:
-    """Whether the bytes are wrong, not this program's ability to read them."""
-    return not fault.code.startswith("Unsupported") and fault.code != "PermissionError"
+    return UNUSABLE if report.unchecked else OK
 
 
 def _line(fault: Fault) -> str:
@@ -56,17 +49,17 @@ def _line(fault: Fault) -> str:
     return f"{escape(fault.message)}, bytes [{fault.begin}, {fault.end}) ({fault.code})"
 
 
-def _summary(report: VerifyReport, num_damaged: int, num_unchecked: int) -> str:
+def _summary(report: VerifyReport) -> str:
     tensors = count(report.num_tensors, "tensor")
     read = (
         f"{format_bytes(report.tensor_bytes)} in {format_seconds(report.seconds)} "
         f"({report.gb_per_second:.2f} GB/s)"
     )
-    if report.ok:
-        return f"OK: {tensors}, {read}"
     parts = []
-    if num_damaged:
-        parts.append(f"{num_damaged:,} damaged")
-    if num_unchecked:
-        parts.append(f"{num_unchecked:,} not checked")
+    if report.faults:
+        parts.append(f"{len(report.faults):,} damaged")
+    if report.unchecked:
+        parts.append(f"{len(report.unchecked):,} not checked")
+    if not parts:
+        return f"OK: {tensors}, {read}"
     return f"NOT OK: {tensors}, {', '.join(parts)}, {read}"

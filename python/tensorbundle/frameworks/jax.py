@@ -7,10 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["as_array"]
+from tensorbundle.tensors import View
+
+__all__ = ["as_view"]
 
 
-def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None] | None:
+def as_view(value: Any) -> View | None:
     """View an array in host memory, or fetch it; ``None`` for what is no JAX array.
 
     Raises
@@ -28,4 +30,4 @@ def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None] | None:
         raise TypeError("the array was deleted or donated")
     if not value.is_fully_addressable:
         raise TypeError("the array is spread over processes; save each process's shards")
-    return np.asarray(value), None
+    return View(np.asarray(value))

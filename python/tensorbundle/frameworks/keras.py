@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 
 from tensorbundle import tensors
+from tensorbundle.tensors import View
 
-__all__ = ["as_array"]
+__all__ = ["as_view"]
 
 
-def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None] | None:
+def as_view(value: Any) -> View | None:
     """View the backend's tensor behind a variable; ``None`` for what is no variable."""
     if not isinstance(value, keras.Variable):
         return None
-    return tensors.as_array(value.value)
+    return tensors.as_view(value.value)

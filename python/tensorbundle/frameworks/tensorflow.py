@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from tensorbundle import dtypes
+from tensorbundle.tensors import View
 
-__all__ = ["as_array"]
+__all__ = ["as_view"]
 
 
-def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None] | None:
+def as_view(value: Any) -> View | None:
     """View an eager tensor or a variable; ``None`` for what is neither.
 
     Raises
@@ -31,7 +32,8 @@ def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None] | None:
         raise TypeError("a symbolic tensor of a graph has no value to save")
     number = int(value.dtype.as_datatype_enum) % 100
     if number == dtypes.STRING:
-        return np.array(value.numpy(), dtype=object), None
+        return View(np.array(value.numpy(), dtype=object))
     if number not in dtypes.TO_NUMPY:
         raise TypeError(f"a tensor of {value.dtype.name} cannot be stored")
-    return np.asarray(value), number
+    # NumPy cannot take TensorFlow's view of a scalar that only ml_dtypes has.
+    return View(np.asarray(value.numpy() if value.ndim == 0 else value), number)

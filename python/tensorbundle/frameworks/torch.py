@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
-__all__ = ["as_array"]
+from tensorbundle.tensors import View
+
+__all__ = ["as_view"]
 
 # Where NumPy lacks the dtype: the integer of the same size that views its bits, and the
 # DataType number.
@@ -25,11 +26,11 @@ _PLAIN = {
 }  # fmt: skip
 
 
-def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None] | None:
+def as_view(value: Any) -> View | None:
     """View a dense tensor in host memory; ``None`` for what is no torch tensor.
 
-    Pinned memory, strides and 0 dimensions are kept; gradients are left behind. A
-    conjugated or negated view is materialised, since its memory holds other values.
+    Pinned memory, strides and 0 dimensions are kept; gradients are left behind. Of a
+    conjugated or negated view the memory is seen, and what is still to be negated told.
 
     Raises
     ------
@@ -40,15 +41,26 @@ def as_array(value: Any) -> tuple[np.ndarray[Any, Any], int | None] | None:
     if not isinstance(value, torch.Tensor):
         return None
     _check_dense(value)
-    tensor = value.detach().resolve_conj().resolve_neg()
-    if tensor.dtype in _AS_INTEGER:
-        integer, number = _AS_INTEGER[tensor.dtype]
-        return tensor.view(integer).numpy(), number
-    if tensor.dtype not in _PLAIN:
+    tensor, negated = _without_lazy_signs(value.detach())
+    if tensor.dtype not in _PLAIN and tensor.dtype not in _AS_INTEGER:
         raise TypeError(
             f"the format has no {tensor.dtype}; save its bits: tensor.view(torch.uint8)"
         )
-    return tensor.numpy(), None
+    integer, number = _AS_INTEGER.get(tensor.dtype, (tensor.dtype, None))
+    try:
+        return View(tensor.view(integer).numpy(), number, negated)
+    except RuntimeError as error:  # fake, masked, nested, functorch's, ...
+        raise TypeError(f"a tensor without plain bytes in memory: {error}") from None
+
+
+def _without_lazy_signs(tensor: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Give a view of the same memory whose values are those in memory, and the rest."""
+    negated = 0
+    if tensor.is_conj():
+        tensor, negated = tensor.conj(), 1
+    if tensor.is_neg():
+        tensor, negated = torch._neg_view(tensor), negated | 2
+    return tensor, negated
 
 
 def _check_dense(tensor: torch.Tensor) -> None:

@@ -147,6 +147,38 @@ TEST_F(BundleTest, ARangeOutsideItsShardIsRefused) {
   EXPECT_EQ(status.shard(), 0);
 }
 
+TEST_F(BundleTest, ABundleNeverOpensTheFilesOfTheOneThatReplacedIt) {
+  TestTensors old_tensors(1);
+  old_tensors.Add("w", 100);
+  TestTensors new_tensors(2);
+  new_tensors.Add("w", 100);
+  ASSERT_TRUE(Save(*storage_, "x", old_tensors.views(), {}).ok());
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  const auto entry = (*bundle)->Find("w");
+  // The second overwrite gives the first bundle's names to other bytes.
+  for (int i = 1; i <= 4; ++i) {
+    ASSERT_TRUE(Save(*storage_, "x", new_tensors.views(), {}).ok());
+    const Status mapped = (*bundle)->Map(*entry, io::MapAccess::kReadOnly).status();
+    EXPECT_EQ(mapped.code(), Code::kCheckpointGone) << "after overwrite " << i;
+    EXPECT_EQ((*bundle)->OpenShard(0).status().code(), Code::kCheckpointGone);
+  }
+}
+
+TEST_F(BundleTest, AMapTakenBeforeAnOverwriteKeepsItsValues) {
+  TestTensors old_tensors(1);
+  old_tensors.Add("w", 100);
+  TestTensors new_tensors(2);
+  new_tensors.Add("w", 100);
+  ASSERT_TRUE(Save(*storage_, "x", old_tensors.views(), {}).ok());
+  const auto bundle = Bundle::Open(storage_, "x");
+  const auto before = (*bundle)->Map(*(*bundle)->Find("w"), io::MapAccess::kReadOnly);
+  ASSERT_TRUE(Save(*storage_, "x", new_tensors.views(), {}).ok());
+  const auto after = (*bundle)->Map(*(*bundle)->Find("w"), io::MapAccess::kReadOnly);
+  ASSERT_TRUE(after.ok());  // the shard was mapped already
+  EXPECT_EQ(AsText(after->bytes), old_tensors.bytes(0));
+}
+
 TEST_F(BundleTest, AViewOutlivesItsBundle) {
   WriteFile("x.data-00000-of-00001", "0123456");
   WriteIndex("x", {{"", Header()}, {"a", Encoded(Bytes4(1))}});

@@ -95,6 +95,13 @@ TEST(PlanTest, AnAddressResidueIsKeptModuloTheGranule) {
   EXPECT_EQ(plan->placements[3].offset, 1152u);  // only aligned
 }
 
+TEST(PlanTest, AlignmentOneStaysDenseWhateverTheAddresses) {
+  const std::vector<PlanTensor> tensors = {{100, 64}, {100, 448}};
+  const auto plan = MakePlan(tensors, Options(1, 1, 512));
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->placements[1].offset, 100u);
+}
+
 TEST(PlanTest, AResidueThatBreaksTheAlignmentIsIgnored) {
   const std::vector<PlanTensor> tensors = {{100, 16}, {100, 16}};
   const auto plan = MakePlan(tensors, Options(1, 64, 512));

@@ -89,6 +89,28 @@ TEST_F(StridedSourceTest, TheOtherByteOrderIsTurnedPerComponent) {
   ExpectGathered({memory_.data(), {9, 5}, {16, 160}, 16, 8});  // complex128
 }
 
+TEST(StridedSourceSignTest, SignsArePutRightWhileTheBytesAreRead) {
+  const std::vector<float> values = {1, -2, 3, 4};  // two complex numbers
+  StridedLayout layout;
+  layout.data = reinterpret_cast<const std::byte*>(values.data());
+  layout.shape = {2};
+  layout.strides = {8};
+  layout.element_size = 8;
+  layout.component_size = 4;
+  const auto read = [&] {
+    const std::string bytes = ReadAll(*MakeStridedSource(layout), 16, 5);
+    std::vector<float> out(4);
+    std::memcpy(out.data(), bytes.data(), 16);
+    return out;
+  };
+  layout.negate_imaginary = true;
+  EXPECT_EQ(read(), (std::vector<float>{1, 2, 3, -4}));
+  layout.negate_all = true;
+  EXPECT_EQ(read(), (std::vector<float>{-1, -2, -3, 4}));
+  layout.negate_imaginary = false;
+  EXPECT_EQ(read(), (std::vector<float>{-1, 2, -3, -4}));
+}
+
 TEST(StringSourceTest, TheBytesAreTheLayoutThenTheStrings) {
   const std::vector<std::string> strings = {"hello", "", std::string(300, 'x'), "", "z"};
   std::vector<Bytes> elements;

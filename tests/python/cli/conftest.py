@@ -86,7 +86,7 @@ def flip_byte(prefix: str, name: str) -> tuple[str, int, int, int]:
     """Damage a tensor's first byte; give its file, shard and byte range."""
     with tb.open(prefix) as bundle:
         entry = bundle.entry(name)
-    path = _core.Bundle(os.fsencode(prefix)).shard_path(entry.shard_id)
+    path = _core.Bundle(os.fsencode(prefix), "auto").shard_path(entry.shard_id)
     with open(path, "r+b") as file:
         file.seek(entry.offset)
         byte = file.read(1)[0]

@@ -1,0 +1,86 @@
+// Reads what one job of a read plan fetches, and checksums it on the way.
+//
+// Buffered, block by block: each block is checksummed while it is in the processor's
+// cache.  Direct, several blocks are in flight while earlier ones are checksummed; whole
+// granules go straight to the destination where its memory suits the device, the partial
+// ones at either end, and everything else, through scratch memory.
+//
+// Ownership: borrows requests, queue and scratch memory.
+//
+// Threads: one JobReader per thread.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "checksum/crc32c.h"
+#include "engine/read_plan.h"
+#include "engine/reader.h"
+#include "engine/thread_pool.h"
+#include "io/storage.h"
+#include "io/transfer_queue.h"
+
+namespace tensorbundle::engine {
+
+constexpr size_t kScratchSlotSize = 1u << 20;  // bytes
+constexpr size_t kScratchSlots = 4;            // per thread, in flight at a time
+constexpr size_t kScratchSize = kScratchSlots * kScratchSlotSize;
+constexpr uint64_t kMaxGranule = 64u << 10;  // bytes: of files that are read directly
+
+// The checksum of a request's bytes that one job fetched.
+struct FetchedPart {
+  uint32_t request = 0;
+  uint64_t size = 0;  // bytes
+  checksum::Crc32c crc;
+};
+
+// What one thread reads with.
+struct ReadResources {
+  MutableBytes scratch;                // kScratchSize bytes, aligned to any device's granule
+  io::TransferQueue* queue = nullptr;  // may be null for files without a granule
+};
+
+class JobReader {
+ public:
+  JobReader(std::span<const ReadRequest> requests, bool verify, ReadResources resources,
+            JobContext& context)
+      : requests_(requests), verify_(verify), resources_(resources), context_(context) {}
+
+  // Fills the destinations of the job's requests and adds a part for each.
+  //
+  // Errors: kCancelled, and whatever the file returns
+  Status Read(const ReadJob& job, const io::ReadableFile& file,
+              std::vector<FetchedPart>& parts);
+
+ private:
+  // A transfer of whole granules, and what of it is wanted.
+  struct Block {
+    uint64_t offset = 0;  // in the file
+    MutableBytes memory;  // where it is read to
+    uint64_t begin = 0;   // the wanted bytes of `memory`
+    uint64_t end = 0;
+    MutableBytes copy_to;  // where they go in the end; empty: nowhere, or they are there
+  };
+
+  Status ReadBuffered(const ReadJob& job, const io::ReadableFile& file, FetchedPart& part);
+  Status ReadDirect(const ReadJob& job, const io::ReadableFile& file, FetchedPart& part);
+  std::vector<Block> BlocksInPlace(const ReadJob& job, io::Granule granule) const;
+  std::vector<Block> BlocksThroughScratch(const ReadJob& job, io::Granule granule) const;
+  Block EdgeBlock(const ReadJob& job, io::Granule granule, uint64_t offset, size_t slot) const;
+  Status Pipeline(const std::vector<Block>& blocks, size_t in_flight,
+                  const io::ReadableFile& file, FetchedPart& part);
+  void Consume(const Block& block, FetchedPart& part) const;
+  Status Gather(const ReadJob& job, const io::ReadableFile& file,
+                std::vector<FetchedPart>& parts);
+
+  const std::span<const ReadRequest> requests_;
+  const bool verify_;
+  const ReadResources resources_;
+  JobContext& context_;
+};
+
+}  // namespace tensorbundle::engine

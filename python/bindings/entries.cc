@@ -1,0 +1,64 @@
+#include "bindings/entries.h"
+
+#include <string_view>
+#include <utility>
+
+#include "bindings/errors.h"
+#include "format/string_tensor.h"
+
+namespace py = pybind11;
+
+namespace tensorbundle::bindings {
+
+using format::Entry;
+
+namespace {
+
+py::tuple ShapeToPython(const format::Shape& shape) {
+  py::tuple out(shape.size());
+  for (size_t i = 0; i < shape.size(); ++i) out[i] = py::int_(shape[i]);
+  return out;
+}
+
+py::list SlicesToPython(const std::vector<format::Slice>& slices) {
+  py::list out;
+  for (const format::Slice& slice : slices) {
+    py::list extents;
+    for (const format::Extent& extent : slice) {
+      extents.append(py::make_tuple(extent.start, extent.length));
+    }
+    out.append(py::tuple(extents));
+  }
+  return out;
+}
+
+}  // namespace
+
+py::tuple EntryToPython(const Entry& entry) {
+  return py::make_tuple(static_cast<int>(entry.dtype), ShapeToPython(entry.shape),
+                        entry.shard_id, entry.offset, entry.size,
+                        checksum::Unmask(entry.crc32c).value(), SlicesToPython(entry.slices));
+}
+
+py::list StringsToPython(const engine::ReadRequest& request, Bytes stored, bool verify) {
+  auto decode = [&]() -> Result<std::vector<Bytes>> {
+    TB_ASSIGN_OR_RETURN(const uint64_t count, format::NumElements(request.entry.shape, 1));
+    return format::DecodeStrings(stored, count, request.entry.crc32c, verify);
+  };
+  auto elements = decode();
+  if (!elements.ok()) {
+    ThrowIfError(std::move(elements)
+                     .status()
+                     .WithKey(request.name)
+                     .WithShard(request.entry.shard_id)
+                     .WithOffset(request.entry.offset));
+  }
+  py::list out(elements->size());
+  for (size_t i = 0; i < elements->size(); ++i) {
+    const std::string_view text = AsText((*elements)[i]);
+    out[i] = py::bytes(text.data(), text.size());
+  }
+  return out;
+}
+
+}  // namespace tensorbundle::bindings

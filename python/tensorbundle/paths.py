@@ -1,0 +1,50 @@
+"""Prefixes: checked, and opened as the core's bundle. Needs no NumPy."""
+
+from __future__ import annotations
+
+import os
+
+from tensorbundle.core import _core
+from tensorbundle.errors import UnsupportedError
+
+__all__ = ["open_core", "prefix_bytes"]
+
+
+def prefix_bytes(path: str | bytes) -> bytes:
+    """Check a prefix; give the core's form of it."""
+    name = os.path.basename(os.fsencode(path))
+    if name in (b"", b".", b".."):
+        raise ValueError(f"{path!r} ends in no name; a prefix does, as in 'run/ckpt-1'")
+    if b"\0" in os.fsencode(path):
+        raise ValueError(f"{path!r} has a null byte, which no path can have")
+    return os.fsencode(path)
+
+
+def open_core(prefix: str, backend: str = "auto") -> _core.Bundle:
+    """Open the core's bundle; explain a path that is something else."""
+    # Absolute, since data files are opened later, maybe after a chdir.
+    path = os.path.join(os.getcwdb(), prefix_bytes(prefix))
+    try:
+        return _core.Bundle(path, backend)
+    except FileNotFoundError as error:
+        hint = _hint(prefix)
+        if hint is None:
+            raise
+        reason = f"{error.strerror}; {hint}"
+        raise FileNotFoundError(error.errno, reason, error.filename) from None
+
+
+def _hint(prefix: str) -> str | None:
+    stem, dot, suffix = prefix.rpartition(".")
+    if dot and (suffix == "index" or suffix.startswith("data-")):
+        return f"a checkpoint is named by its prefix, without suffix: {stem!r}"
+    if os.path.isdir(prefix):
+        return f"{prefix!r} is a directory; latest_checkpoint() finds the newest prefix in it"
+    if os.path.isfile(prefix):
+        raise UnsupportedError(
+            f"{prefix}: no .index beside it; a file of that very name is a checkpoint of "
+            "TensorFlow's V1 format, or not a checkpoint",
+            code="UnsupportedFormat",
+            path=prefix,
+        )
+    return None

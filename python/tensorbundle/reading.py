@@ -1,0 +1,132 @@
+"""Between the public functions and the core's bundle: what all ways to read share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tensorbundle import dtypes
+from tensorbundle.core import _core
+from tensorbundle.errors import MissingTensorError
+from tensorbundle.saving import check_threads
+
+__all__ = [
+    "find",
+    "has",
+    "map_tensors",
+    "read_backend",
+    "read_options",
+    "read_tensors",
+]
+
+Array = np.ndarray[Any, Any]
+
+# Names compared to find close matches to a missing one: difflib takes about a
+# microsecond each, and an error may take a tenth of a second.
+_MOST_COMPARED = 100_000
+
+
+def read_options(
+    *,
+    verify: bool,
+    num_threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> _core.ReadOptions:
+    """Check how to read, and make what the core takes."""
+    return _core.ReadOptions(
+        verify=verify, num_threads=check_threads(num_threads), progress=progress
+    )
+
+
+def read_backend(report: dict[str, Any], backend: str) -> str:
+    """Name the way most of the bytes came, given what was asked for."""
+    if 2 * report["direct_bytes"] <= report["bytes"]:
+        return "buffered"
+    return "uring" if backend == "auto" else backend
+
+
+def has(core: _core.Bundle, name: str | bytes) -> bool:
+    """Tell whether a tensor is in the bundle; any text may be asked for."""
+    try:
+        return core.contains(name)
+    except UnicodeEncodeError:
+        return False
+
+
+def find(core: _core.Bundle, name: str) -> tuple[Any, ...]:
+    """Look a record up; a missing name is told with its close matches."""
+    with _names_explained(core):
+        return core.find(name)
+
+
+def map_tensors(
+    core: _core.Bundle,
+    wanted: list[str],
+    options: _core.ReadOptions,
+    *,
+    writable: bool = False,
+) -> tuple[list[Array], list[str], int, int]:
+    """Give views of mapped tensors.
+
+    Returns the arrays, the names of those that had to be copied instead, the bytes of
+    all, and of those mapped.
+    """
+    with _names_explained(core):
+        arrays, copied, total, mapped = core.map(
+            wanted, dtypes=dtypes.TO_NUMPY, writable=writable, options=options
+        )
+    return _with_string_arrays(core, wanted, arrays), copied, total, mapped
+
+
+def read_tensors(
+    core: _core.Bundle,
+    wanted: list[str],
+    options: _core.ReadOptions,
+    into: list[Array | None] | None = None,
+) -> tuple[list[Array], dict[str, Any]]:
+    """Read tensors into arrays of their own, or those that `into` has for them."""
+    targets = into or [None] * len(wanted)
+    # Strings are decoded first, then put in place.
+    numeric = [t if t is None or t.dtype != object else None for t in targets]
+    with _names_explained(core):
+        values, report = core.load(
+            wanted, into=numeric, dtypes=dtypes.TO_NUMPY, options=options
+        )
+    arrays = _with_string_arrays(core, wanted, values)
+    for i, target in enumerate(targets):
+        if target is not None and target.dtype == object:
+            target[...] = arrays[i]
+            arrays[i] = target
+    return arrays, report
+
+
+def _with_string_arrays(
+    core: _core.Bundle, names: list[str], values: list[Any]
+) -> list[Array]:
+    """Turn the lists of bytes among `values` into object arrays of their shapes."""
+    for i, value in enumerate(values):
+        if isinstance(value, list):
+            array = np.empty(len(value), dtype=object)
+            array[:] = value
+            values[i] = array.reshape(core.find(names[i])[1])
+    return values
+
+
+@contextmanager
+def _names_explained(core: _core.Bundle) -> Iterator[None]:
+    try:
+        yield
+    except MissingTensorError as error:
+        names = core.names()[:_MOST_COMPARED]
+        close = difflib.get_close_matches(error.key or "", names)
+        if close:
+            told = ", ".join(map(repr, close))
+            error.message = f"{error.message}; did you mean {told}?"
+        raise
+    except UnicodeEncodeError as error:
+        message = f"{error.object!r} is not in the bundle: no name can have a lone surrogate"
+        raise MissingTensorError(message, code="NotFound") from None
