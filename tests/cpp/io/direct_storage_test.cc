@@ -13,6 +13,7 @@
 #include "io/scarcity.h"
 #include "io/storage_fixture.h"
 #include "io/temp_directory.h"
+#include "io/transfer_queue.h"
 
 namespace tensorbundle::io {
 namespace {
