@@ -113,7 +113,7 @@ Result<TransferQueue::Ticket> RingQueue::SubmitWrite(WritableFile& file, uint64_
   // One type for both directions; a write only reads it.
   whole.memory = MutableBytes(const_cast<std::byte*>(bytes.data()), bytes.size());
   whole.goal = *goal;
-  return Start(std::move(whole));
+  return Start(whole);
 }
 
 Result<TransferQueue::Ticket> RingQueue::SubmitRead(const ReadableFile& file, uint64_t offset,
@@ -128,7 +128,7 @@ Result<TransferQueue::Ticket> RingQueue::SubmitRead(const ReadableFile& file, ui
   whole.offset = offset;
   whole.memory = out;
   whole.goal = *goal;
-  return Start(std::move(whole));
+  return Start(whole);
 }
 
 Result<TransferQueue::Ticket> RingQueue::Start(Piece whole) {

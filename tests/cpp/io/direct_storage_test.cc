@@ -42,6 +42,21 @@ TEST_F(DirectStorageTest, FilesTellTheGranuleThatTheProbeFound) {
   EXPECT_EQ((*reader)->granule(), probed);
 }
 
+TEST_F(DirectStorageTest, TheGranuleIsWhatTheKernelSays) {
+#ifdef STATX_DIOALIGN
+  WriteFile(*storage_, Path("a"), "x");
+  struct statx attributes = {};
+  ASSERT_EQ(::statx(AT_FDCWD, Path("a").c_str(), 0, STATX_DIOALIGN, &attributes), 0);
+  if ((attributes.stx_mask & STATX_DIOALIGN) == 0) GTEST_SKIP() << "it does not say";
+  const auto file = storage_->OpenDirect(Path("a"));
+  ASSERT_OK(file.status());
+  EXPECT_EQ((*file)->granule().offset, attributes.stx_dio_offset_align);
+  EXPECT_EQ((*file)->granule().memory, attributes.stx_dio_mem_align);
+#else
+  GTEST_SKIP() << "headers older than Linux 6.1";
+#endif
+}
+
 TEST_F(DirectStorageTest, OnlyDirectFilesAreDirect) {
   const auto direct = storage_->CreateDirect(Path("direct"));
   const auto buffered = storage_->Create(Path("buffered"));
@@ -111,7 +126,6 @@ TEST_F(DirectStorageTest, AMisalignedRequestIsAClearError) {
 }
 #else
 TEST_F(DirectStorageTest, AMisalignedRequestIsAsserted) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto file = storage_->CreateDirect(Path("a"));
   ASSERT_OK(file.status());
   const uint64_t granule = (*file)->granule().offset;

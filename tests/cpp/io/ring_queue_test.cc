@@ -166,6 +166,14 @@ TEST_F(RingQueueTest, AfterAFailureNothingIsStartedButAllIsWaitedFor) {
   EXPECT_EQ(log_.started.size(), 3u);
 }
 
+TEST_F(RingQueueTest, OfSeveralFailuresTheFirstIsTold) {
+  log_.answers = {-ENOSPC, -EIO};
+  Write(0, 10);
+  Write(10, 10);
+  ExpectSystemError(queue_->WaitAll(), ENOSPC, "/fake");
+  EXPECT_EQ(queue_->WaitAll().offset(), 0u);
+}
+
 TEST_F(RingQueueTest, ATransferThatCannotBeStartedWholeLeavesNothingInFlight) {
   log_.answers = {-EIO};
   const Status status =
