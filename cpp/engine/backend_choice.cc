@@ -21,8 +21,8 @@ BackendChoice ChooseAutomatically(const io::PathTraits& traits, const io::UringS
     return {Backend::kBuffered, 1, "smaller than " + std::to_string(kSmallSave) + " bytes"};
   }
   if (!traits.direct) return {Backend::kBuffered, 1, traits.direct_reason};
-  if (!uring.available) return {Backend::kDirect, traits.granule.offset, uring.reason};
-  return {Backend::kUring, traits.granule.offset, ""};
+  if (!uring.available) return {Backend::kDirect, traits.granule.memory, uring.reason};
+  return {Backend::kUring, traits.granule.memory, ""};
 }
 
 Result<BackendChoice> ChooseBackend(std::optional<Backend> requested,
@@ -48,9 +48,9 @@ Result<BackendChoice> ChooseBackend(std::optional<Backend> requested,
         .WithPath(directory);
   }
   if (requested == Backend::kUring && !uring.available) {
-    return BackendChoice{Backend::kDirect, traits->granule.offset, uring.reason};
+    return BackendChoice{Backend::kDirect, traits->granule.memory, uring.reason};
   }
-  return BackendChoice{*requested, traits->granule.offset, ""};
+  return BackendChoice{*requested, traits->granule.memory, ""};
 }
 
 }  // namespace tensorbundle::engine

@@ -20,8 +20,8 @@ constexpr uint64_t kSmallSave = 8u << 20;  // bytes
 
 struct BackendChoice {
   io::Backend backend = io::Backend::kBuffered;
-  uint64_t granule = 1;  // bytes: for the plan
-  std::string reason;    // why not something faster; empty where nothing is
+  uint64_t memory_granule = 1;  // bytes: what the device demands of addresses
+  std::string reason;           // why not something faster; empty where nothing is
 };
 
 // `total_bytes` is the size of all tensors.

@@ -5,9 +5,10 @@
 // largest tensor goes first, each to the shard with the fewest bytes so far, which
 // leaves the shards within one tensor of each other ("longest processing time").
 //
-// Congruence: direct I/O takes bytes from the caller's memory only where address and
-// file offset agree modulo the device's granule.  A tensor that says its address
-// residue is placed so, where its alignment allows it.
+// Congruence: direct I/O takes bytes from the caller's memory only where a block's address
+// is a multiple of what the device demands, that is, where address and file offset agree
+// modulo that.  A tensor that says its address residue is placed so, where its alignment
+// allows it.
 
 #pragma once
 
@@ -30,7 +31,7 @@ struct PlanTensor {
 struct PlanOptions {
   uint32_t num_shards = 1;
   uint64_t alignment = 64;  // bytes, a power of two
-  uint64_t granule = 1;     // bytes, a power of two: of the device's direct I/O
+  uint64_t granule = 1;     // bytes, a power of two: what the device demands of addresses
 };
 
 struct Placement {

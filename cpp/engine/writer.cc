@@ -34,12 +34,12 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// A thread that writes directly mostly waits for the device.  Measured:
-// benchmarks/README.md, "How many threads".
-constexpr size_t kDirectThreads = 4;
+// One thread waits for the device, or fills its queue, while another checksums.  More
+// add nothing: benchmarks/save.py.
+constexpr size_t kDirectThreads = 2;
 
-size_t DefaultThreads(uint64_t granule) {
-  return granule > 1 ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
+size_t DefaultThreads(bool direct) {
+  return direct ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
 }
 
 Status CheckName(const std::string& name) {
@@ -115,10 +115,10 @@ class SaveOperation {
       report_.tensor_bytes += sizes[i];
     }
     report_.num_threads =
-        options_.num_threads != 0 ? options_.num_threads : DefaultThreads(options_.granule);
+        options_.num_threads != 0 ? options_.num_threads : DefaultThreads(options_.direct);
     PlanOptions plan_options;
     plan_options.alignment = options_.alignment;
-    plan_options.granule = options_.granule;
+    plan_options.granule = options_.memory_granule;
     plan_options.num_shards =
         options_.num_shards != 0 ? options_.num_shards : kDefaultNumShards;
     TB_ASSIGN_OR_RETURN(plan_, MakePlan(wanted, plan_options));
@@ -137,7 +137,7 @@ class SaveOperation {
   // Where a large tensor lies, so that its place in the file can be congruent.
   std::optional<uint64_t> ResidueOf(const TensorView& tensor) const {
     if (tensor.contiguous.size() < kCongruentSize || options_.snapshot) return std::nullopt;
-    return reinterpret_cast<uintptr_t>(tensor.contiguous.data()) % options_.granule;
+    return reinterpret_cast<uintptr_t>(tensor.contiguous.data()) % options_.memory_granule;
   }
 
   Status WriteShards() {

@@ -29,7 +29,8 @@ struct SaveOptions {
   Durability durability = Durability::kFull;
   size_t num_threads = 0;        // 0: one per processor, more where writes are direct
   bool snapshot = false;         // copy everything first: memory may change meanwhile
-  uint64_t granule = 1;          // bytes, of the storage's direct I/O: for the plan
+  bool direct = false;           // whether the storage writes past the page cache
+  uint64_t memory_granule = 1;   // bytes: what its writes demand of addresses
   Observer* observer = nullptr;  // may be null
 };
 

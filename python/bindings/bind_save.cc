@@ -121,7 +121,8 @@ Result<py::dict> RunSave(const SaveArguments& arguments,
     TB_ASSIGN_OR_RETURN(
         choice, engine::ChooseBackend(arguments.backend, arguments.prefix, TotalBytes(views)));
     engine::SaveOptions options = arguments.options;
-    options.granule = choice.granule;
+    options.direct = choice.backend != io::Backend::kBuffered;
+    options.memory_granule = choice.memory_granule;
     return engine::Save(*io::MakeStorage(choice.backend), arguments.prefix, views, options);
   };
   TB_ASSIGN_OR_RETURN(const engine::SaveReport report, save());

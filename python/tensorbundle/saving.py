@@ -68,7 +68,7 @@ def save(
         sound, though of mixed moments, even if the tensors change during the call.
     num_threads
         Threads that checksum and write; ``None`` means one per CPU of this process, and
-        at least 4 where writes bypass the page cache.
+        at least 2 where writes bypass the page cache.
     progress
         Called now and then, on this thread, with the bytes done and in total. What it
         raises cancels the save.
