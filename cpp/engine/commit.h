@@ -1,6 +1,7 @@
 // How a bundle becomes visible: all of it or nothing, durable when it returns.
 //
-//   0  take the lock PREFIX.lock, at once or not at all; sweep temporary files that
+//   0  take the lock .PREFIX.tensorbundle-lock, at once or not at all; sweep temporary files
+//   that
 //      a killed save of this prefix left behind
 //   1  choose the shard count in the names such that no data file of that count
 //      exists: the old index and its data stay valid until step 6

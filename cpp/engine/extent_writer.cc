@@ -142,10 +142,9 @@ Status ExtentWriter::PadToGranule() {
 
 // What is left of the slot being filled; never empty.
 Result<MutableBytes> ExtentWriter::StagingRoom() {
-  if (staged_ == kStagingSlotSize) TB_RETURN_IF_ERROR(Flush());
+  if (staged_ == slot_size_) TB_RETURN_IF_ERROR(Flush());
   if (staged_ == 0) TB_RETURN_IF_ERROR(resources_.queue->Wait(tickets_[slot_]));
-  return resources_.staging.subspan(slot_ * kStagingSlotSize + staged_,
-                                    kStagingSlotSize - staged_);
+  return resources_.staging.subspan(slot_ * slot_size_ + staged_, slot_size_ - staged_);
 }
 
 void ExtentWriter::Staged(size_t size) {
@@ -157,7 +156,7 @@ void ExtentWriter::Staged(size_t size) {
 Status ExtentWriter::Flush() {
   TB_RETURN_IF_ERROR(context_.CheckStopped());
   if (staged_ == 0) return Status();
-  const Bytes slot = resources_.staging.subspan(slot_ * kStagingSlotSize, staged_);
+  const Bytes slot = resources_.staging.subspan(slot_ * slot_size_, staged_);
   TB_ASSIGN_OR_RETURN(tickets_[slot_],
                       resources_.queue->SubmitWrite(*file_, position_ - staged_, slot));
   slot_ = (slot_ + 1) % kStagingSlots;

@@ -16,10 +16,12 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "base/alignment.h"
 #include "base/bytes.h"
 #include "base/result.h"
 #include "checksum/crc32c.h"
@@ -32,9 +34,18 @@
 
 namespace tensorbundle::engine {
 
-constexpr size_t kStagingSlotSize = 1u << 20;  // bytes
-constexpr size_t kStagingSlots = 4;  // per thread: one fills while others are written
-constexpr size_t kStagingSize = kStagingSlots * kStagingSlotSize;
+constexpr size_t kStagingSlots = 4;           // per thread: one fills while others are written
+constexpr size_t kMaxStagingSlot = 1u << 20;  // bytes
+constexpr size_t kMinStagingSlot = 64u << 10;  // bytes: a multiple of any device's granule
+
+// The staging memory of all threads together: a save holds little beside the model.
+constexpr size_t kStagingBudget = 32u << 20;  // bytes
+
+// Bytes of one thread's slot when `num_threads` share the budget.
+constexpr size_t StagingSlotSize(size_t num_threads) {
+  const size_t share = kStagingBudget / kStagingSlots / num_threads;
+  return std::clamp(AlignDown(share, kMinStagingSlot), kMinStagingSlot, kMaxStagingSlot);
+}
 
 // The checksum of the part of a tensor that lies in one extent.
 struct PartChecksum {
@@ -51,7 +62,7 @@ struct ExtentResult {
 
 // What one thread writes with.
 struct WriteResources {
-  MutableBytes staging;  // kStagingSize bytes, aligned to any device's granule
+  MutableBytes staging;  // kStagingSlots slots, aligned to any device's granule
   io::TransferQueue* queue = nullptr;
   bool stage_all = false;  // checksum the very bytes that are written (snapshot)
 };
@@ -60,7 +71,11 @@ class ExtentWriter {
  public:
   ExtentWriter(const Plan& plan, std::span<const TensorView> tensors,
                const WriteResources& resources, JobContext& context)
-      : plan_(plan), tensors_(tensors), resources_(resources), context_(context) {}
+      : plan_(plan),
+        tensors_(tensors),
+        resources_(resources),
+        slot_size_(resources.staging.size() / kStagingSlots),
+        context_(context) {}
 
   // Returns when everything is written.
   //
@@ -83,6 +98,7 @@ class ExtentWriter {
   const Plan& plan_;
   const std::span<const TensorView> tensors_;
   const WriteResources& resources_;
+  const size_t slot_size_;  // bytes
   JobContext& context_;
 
   io::WritableFile* file_ = nullptr;

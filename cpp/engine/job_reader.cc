@@ -165,8 +165,8 @@ Status JobReader::Gather(const ReadJob& job, const io::ReadableFile& file,
       std::copy(stored.begin(), stored.end(), request.out.begin());
     }
     parts.push_back(part);
+    context_.AddDone(part.size);
   }
-  context_.AddDone(job.end - job.begin);
   return Status();
 }
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/arithmetic.h"
 #include "base/text.h"
 #include "checksum/crc32c.h"
 #include "engine/job_reader.h"
@@ -25,6 +26,21 @@ using Clock = std::chrono::steady_clock;
 
 // A file with at least this share in the page cache is read through it.
 constexpr double kMostlyCached = 0.5;
+
+// Bounds the scratch memory of a load, 4 MiB per thread.
+constexpr size_t kMaxReadThreads = 64;
+
+// Entries may share bytes (TensorFlow reads such bundles), but a small file must not be
+// able to ask for boundless work and memory: one load takes at most that many times a
+// data file's size from it.
+constexpr uint64_t kMostOverlap = 4;
+
+// What a load may still take from a shard.
+struct ShardRoom {
+  Status status;      // of opening it
+  uint64_t size = 0;  // bytes
+  uint64_t left = 0;  // bytes
+};
 
 // A data file that some jobs read: opened by the first of them, closed by the last.
 struct ShardSlot {
@@ -47,9 +63,9 @@ class ReadOperation {
 
   Status Check() {
     if (options_.mode == ReadMode::kDirect) TB_RETURN_IF_ERROR(CheckDirect());
-    std::map<uint32_t, Result<uint64_t>> sizes;  // of the shards
+    std::map<uint32_t, ShardRoom> rooms;
     for (uint32_t i = 0; i < requests_.size(); ++i) {
-      TB_RETURN_IF_ERROR(Report(i, CheckRequest(requests_[i].entry, sizes)));
+      TB_RETURN_IF_ERROR(Report(i, CheckRequest(requests_[i].entry, rooms)));
     }
     return Status();
   }
@@ -80,24 +96,34 @@ class ReadOperation {
         .WithPath(path);
   }
 
-  Status CheckRequest(const format::Entry& entry,
-                      std::map<uint32_t, Result<uint64_t>>& sizes) const {
+  Status CheckRequest(const format::Entry& entry, std::map<uint32_t, ShardRoom>& rooms) const {
     TB_RETURN_IF_ERROR(bundle_.CheckReadable(entry));
-    auto found = sizes.find(entry.shard_id);
-    if (found == sizes.end()) {
-      auto file = bundle_.OpenShard(entry.shard_id);
-      found = sizes
-                  .emplace(entry.shard_id, file.ok() ? Result<uint64_t>((*file)->size())
-                                                     : std::move(file).status())
-                  .first;
+    auto found = rooms.find(entry.shard_id);
+    if (found == rooms.end()) {
+      found = rooms.emplace(entry.shard_id, MeasureShard(entry.shard_id)).first;
     }
-    TB_ASSIGN_OR_RETURN(const uint64_t size, found->second);
-    if (entry.offset > size || entry.size > size - entry.offset) {
+    ShardRoom& room = found->second;
+    TB_RETURN_IF_ERROR(Status(room.status));
+    if (entry.offset > room.size || entry.size > room.size - entry.offset) {
       return Status(Code::kOutOfBounds, std::to_string(entry.size) +
                                             " bytes are not inside a data file of " +
-                                            std::to_string(size) + " bytes");
+                                            std::to_string(room.size) + " bytes");
     }
+    if (entry.size > room.left) {
+      return Status(Code::kLimitExceeded,
+                    "tensors share bytes so much that together they are more than " +
+                        std::to_string(kMostOverlap) + " times their data file of " +
+                        std::to_string(room.size) + " bytes");
+    }
+    room.left -= entry.size;
     return Status();
+  }
+
+  ShardRoom MeasureShard(uint32_t shard) const {
+    const auto file = bundle_.OpenShard(shard);
+    if (!file.ok()) return {file.status(), 0, 0};
+    const uint64_t size = (*file)->size();
+    return {Status(), size, CheckedMultiply(size, kMostOverlap).value_or(UINT64_MAX)};
   }
 
   // Places a failure; keeps it where faults are collected, else hands it back.
@@ -137,8 +163,8 @@ class ReadOperation {
 
   Status RunAllJobs() {
     report_.num_threads =
-        std::min(options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads(),
-                 std::max<size_t>(jobs_.size(), 1));
+        std::min({options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads(),
+                  std::max<size_t>(jobs_.size(), 1), kMaxReadThreads});
     // One allocation for all, and queues that are gone before it is.
     TB_ASSIGN_OR_RETURN(const auto scratch,
                         io::AlignedBuffer::Allocate(report_.num_threads * kScratchSize));

@@ -5,9 +5,12 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -59,13 +62,8 @@ class Run {
 
   Status OnThreads(size_t num_threads) {
     std::vector<std::thread> threads;
-    running_ = num_threads;
-    {
-      ScopedSignalBlock block;
-      for (size_t i = 0; i < num_threads; ++i) {
-        threads.emplace_back([this, i] { Work(i); });
-      }
-    }
+    threads.reserve(num_threads);
+    if (!StartThreads(num_threads, threads)) return OnThisThread();
     WaitAndPoll();
     for (std::thread& thread : threads) thread.join();
     if (status_.ok() && !Poll()) return Cancelled();
@@ -79,12 +77,42 @@ class Run {
                                    options_.total_bytes);
   }
 
+  // As many as the system allows: a limit on threads makes a run slower, not impossible.
+  // False where there is none at all.
+  bool StartThreads(size_t num_threads, std::vector<std::thread>& threads) {
+    const ScopedSignalBlock block;
+    for (size_t i = 0; i < num_threads; ++i) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ++running_;
+      }
+      try {
+        threads.emplace_back([this, i] { Work(i); });
+      } catch (const std::system_error&) {  // how std::thread tells EAGAIN
+        const std::lock_guard<std::mutex> lock(mutex_);
+        --running_;
+        break;
+      }
+    }
+    return !threads.empty();
+  }
+
+  // Memory may run out in a job as anywhere; a thread that lets that escape would end
+  // the process.
+  Status RunJob(size_t index, JobContext& context) {
+    try {
+      return job_(index, context);
+    } catch (const std::bad_alloc&) {
+      return Status::System(ENOMEM, "allocate memory", "");
+    }
+  }
+
   void Work(size_t worker) {
     JobContext context(worker, stop_, done_);
     for (;;) {
       const size_t index = next_.fetch_add(1, std::memory_order_relaxed);
       if (index >= num_jobs_ || stop_.load(std::memory_order_relaxed)) break;
-      Status status = job_(index, context);
+      Status status = RunJob(index, context);
       if (!status.ok()) Fail(std::move(status));
     }
     const std::lock_guard<std::mutex> lock(mutex_);

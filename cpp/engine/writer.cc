@@ -38,6 +38,9 @@ double SecondsSince(Clock::time_point start) {
 // add nothing: benchmarks/save.py.
 constexpr size_t kDirectThreads = 2;
 
+// With the smallest slots they use up the staging budget.
+constexpr size_t kMaxWriteThreads = kStagingBudget / kStagingSlots / kMinStagingSlot;
+
 size_t DefaultThreads(bool direct) {
   return direct ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
 }
@@ -114,8 +117,9 @@ class SaveOperation {
       sizes[i] = tensors_[i].size;
       report_.tensor_bytes += sizes[i];
     }
-    report_.num_threads =
-        options_.num_threads != 0 ? options_.num_threads : DefaultThreads(options_.direct);
+    report_.num_threads = std::min(
+        options_.num_threads != 0 ? options_.num_threads : DefaultThreads(options_.direct),
+        kMaxWriteThreads);
     PlanOptions plan_options;
     plan_options.alignment = options_.alignment;
     plan_options.granule = options_.memory_granule;
@@ -142,13 +146,15 @@ class SaveOperation {
 
   Status WriteShards() {
     const size_t num_threads = std::min(report_.num_threads, extents_.size());
+    const size_t staging_size =
+        kStagingSlots * StagingSlotSize(std::max<size_t>(1, num_threads));
     // One allocation for all, and queues that are gone before it is.
     TB_ASSIGN_OR_RETURN(const auto staging,
-                        io::AlignedBuffer::Allocate(num_threads * kStagingSize));
+                        io::AlignedBuffer::Allocate(num_threads * staging_size));
     std::vector<std::unique_ptr<io::TransferQueue>> queues(num_threads);
     std::vector<WriteResources> resources(num_threads);
     for (size_t i = 0; i < num_threads; ++i) {
-      resources[i].staging = staging.bytes().subspan(i * kStagingSize, kStagingSize);
+      resources[i].staging = staging.bytes().subspan(i * staging_size, staging_size);
       resources[i].stage_all = options_.snapshot;
     }
     RunOptions run;
@@ -186,9 +192,17 @@ class SaveOperation {
         return;
       }
       shard.file = std::move(file).value();
-      shard.open_status = shard.file->Allocate(plan_.shards[index].size);
+      shard.open_status = Reserve(index, *shard.file);
     });
     return shard.open_status;
+  }
+
+  // A file that is mostly gaps (a very large alignment) stays sparse.
+  Status Reserve(uint32_t index, io::WritableFile& file) const {
+    const PlannedShard& shard = plan_.shards[index];
+    uint64_t bytes = 0;
+    for (const uint32_t tensor : shard.tensors) bytes += tensors_[tensor].size;
+    return shard.size / 2 <= bytes ? file.Allocate(shard.size) : Status();
   }
 
   Status FinishShard(uint32_t index) {

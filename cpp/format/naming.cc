@@ -41,21 +41,30 @@ bool IsSaveId(std::string_view text) {
          text.find_first_not_of(kHexDigits) == std::string_view::npos;
 }
 
+// "a/.b" for "a/b".
+std::string HiddenPath(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  const size_t base = slash == std::string_view::npos ? 0 : slash + 1;
+  std::string hidden(path.substr(0, base));
+  hidden += '.';
+  hidden += path.substr(base);
+  return hidden;
+}
+
 }  // namespace
 
 std::string IndexPath(std::string_view prefix) { return std::string(prefix) + ".index"; }
-std::string LockPath(std::string_view prefix) { return std::string(prefix) + ".lock"; }
 
 std::string ShardPath(std::string_view prefix, uint32_t shard, uint32_t num_shards) {
   return std::string(prefix) + ".data-" + Padded(shard) + "-of-" + Padded(num_shards);
 }
 
+std::string LockPath(std::string_view prefix) {
+  return HiddenPath(prefix) + ".tensorbundle-lock";
+}
+
 std::string TemporaryPath(std::string_view final_path, uint64_t save_id) {
-  const size_t slash = final_path.rfind('/');
-  const size_t base = slash == std::string_view::npos ? 0 : slash + 1;
-  std::string path(final_path.substr(0, base));
-  path += '.';
-  path += final_path.substr(base);
+  std::string path = HiddenPath(final_path);
   path += kTemporaryMark;
   for (size_t digit = kIdDigits; digit-- > 0;)
     path += kHexDigits[save_id >> (4 * digit) & 0xf];

@@ -18,6 +18,7 @@ constexpr uint32_t kMaxShards = 99999;  // what five digits hold
 
 std::string IndexPath(std::string_view prefix);
 std::string ShardPath(std::string_view prefix, uint32_t shard, uint32_t num_shards);
+// A name that nobody else has a use for: the file is removed after each save.
 std::string LockPath(std::string_view prefix);
 
 // `save_id` tells one save's temporary files from another's.

@@ -52,6 +52,11 @@ class PosixLock final : public Lock {
   const pid_t owner_ = ::getpid();
 };
 
+bool IsWithoutLocks(int error_number) {
+  return error_number == ENOSYS || error_number == EOPNOTSUPP || error_number == ENOTSUP ||
+         error_number == ENOLCK;
+}
+
 // One attempt; null where the file lost its name before it was locked.
 Result<std::unique_ptr<Lock>> TryLockOnce(const std::string& path) {
   // O_NONBLOCK: against a device in place of the file.
@@ -68,7 +73,13 @@ Result<std::unique_ptr<Lock>> TryLockOnce(const std::string& path) {
   }
   if (RetryOnInterrupt([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
     if (errno == EWOULDBLOCK) return HeldByAnother(path);
-    return Status::System(errno, "flock", path);
+    // Some network file systems have no locks.  Ours is a courtesy: what keeps two saves
+    // apart are names of their own and one rename each.
+    if (!IsWithoutLocks(errno)) {
+      const Status failed = Status::System(errno, "flock", path);
+      ::unlink(path.c_str());  // a name of ours, and nobody can hold a lock here
+      return failed;
+    }
   }
   TB_ASSIGN_OR_RETURN(const bool named, IsNamed(attributes, path));
   if (!named) return std::unique_ptr<Lock>();

@@ -34,10 +34,22 @@ Result<PathTraits> DescribeFileSystem(const std::string& path) {
   return traits;
 }
 
-void SetGranule(const Result<Granule>& granule, PathTraits& traits) {
+// A full disk or a missing permission says nothing about direct I/O.
+bool MeansNoDirectIo(const Status& status) {
+  const int error = status.error_number();
+  return error == 0 || error == EINVAL || error == EOPNOTSUPP || error == ENOTSUP ||
+         error == ENOSYS;
+}
+
+// Errors: what kept the probe from telling
+Status SetGranule(const Result<Granule>& granule, PathTraits& traits) {
   traits.direct = granule.ok();
-  if (granule.ok()) traits.granule = *granule;
-  if (!granule.ok()) traits.direct_reason = granule.status().message();
+  if (granule.ok()) {
+    traits.granule = *granule;
+    return Status();
+  }
+  traits.direct_reason = granule.status().message();
+  return MeansNoDirectIo(granule.status()) ? Status() : granule.status();
 }
 
 // Writes one granule of zeros.
@@ -69,7 +81,9 @@ Result<PathTraits> ProbeDirectory(const std::string& directory) {
   }
   if (!S_ISDIR(attributes.st_mode)) return Status::System(ENOTDIR, "stat", directory);
   TB_ASSIGN_OR_RETURN(PathTraits traits, DescribeFileSystem(directory));
-  if (!traits.is_memory && !traits.is_network) SetGranule(TryWriting(directory), traits);
+  if (!traits.is_memory && !traits.is_network) {
+    TB_RETURN_IF_ERROR(SetGranule(TryWriting(directory), traits));
+  }
   return traits;
 }
 
@@ -77,7 +91,7 @@ Result<PathTraits> ProbeFile(const std::string& path) {
   TB_ASSIGN_OR_RETURN(RegularFile file, OpenRegularFile(path));
   TB_ASSIGN_OR_RETURN(PathTraits traits, DescribeFileSystem(path));
   if (!traits.is_memory && !traits.is_network) {
-    SetGranule(TryReading(path, std::move(file)), traits);
+    TB_RETURN_IF_ERROR(SetGranule(TryReading(path, std::move(file)), traits));
   }
   return traits;
 }

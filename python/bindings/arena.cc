@@ -26,7 +26,7 @@ std::shared_ptr<io::AlignedBuffer> AllocateArena(std::vector<engine::ReadRequest
   std::vector<uint64_t> offsets(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].out.empty()) continue;
-    // No wrap: every tensor lies inside a file, and there are fewer than 2^32.
+    // No wrap: CheckRequests() has bounded the sum by a few times the files' sizes.
     offsets[i] = PlaceInArena(size, requests[i].entry);
     size = offsets[i] + requests[i].entry.size;
   }

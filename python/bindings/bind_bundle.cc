@@ -50,22 +50,18 @@ class PyBundle {
 
   py::list Names() const {
     py::list names;
-    ThrowIfError(bundle_->ForEach([&](std::string_view name, const Result<Entry>&) {
-      names.append(NameToPython(name));
-      return Status();
-    }));
+    for (const auto& [name, entry] : AllEntries()) names.append(NameToPython(name));
     return names;
   }
 
   // [(name, entry tuple or exception)]
   py::list Entries() const {
     py::list entries;
-    ThrowIfError(bundle_->ForEach([&](std::string_view name, const Result<Entry>& entry) {
+    for (const auto& [name, entry] : AllEntries()) {
       entries.append(py::make_tuple(NameToPython(name), entry.ok()
                                                             ? py::object(EntryToPython(*entry))
                                                             : MakeException(entry.status())));
-      return Status();
-    }));
+    }
     return entries;
   }
 
@@ -87,6 +83,7 @@ class PyBundle {
     Check(requests);
     if (arguments.verify) static_cast<void>(Read(requests, arguments));
     const auto access = writable ? io::MapAccess::kPrivate : io::MapAccess::kReadOnly;
+    const std::vector<engine::Bundle::View> views = MapAll(requests, access);
     py::list arrays;
     py::list misaligned;
     std::vector<size_t> misaligned_at;
@@ -95,7 +92,7 @@ class PyBundle {
     uint64_t mapped_bytes = 0;
     for (size_t i = 0; i < requests.size(); ++i) {
       const Entry& entry = requests[i].entry;
-      const engine::Bundle::View view = ValueOrThrow(bundle_->Map(entry, access));
+      const engine::Bundle::View& view = views[i];
       total_bytes += entry.size;
       if (IsString(entry)) {
         arrays.append(StringsToPython(requests[i], view.bytes, arguments.verify));
@@ -179,15 +176,55 @@ class PyBundle {
   }
 
  private:
+  using NamedEntry = std::pair<std::string, Result<Entry>>;
+
+  std::vector<NamedEntry> AllEntries() const {
+    std::vector<NamedEntry> entries;
+    const Status status = [&] {
+      const py::gil_scoped_release release;  // reads the whole index
+      return bundle_->ForEach([&](std::string_view name, Result<Entry> entry) {
+        entries.emplace_back(name, std::move(entry));
+        return Status();
+      });
+    }();
+    ThrowIfError(status);
+    return entries;
+  }
+
   std::vector<engine::ReadRequest> MakeRequests(const py::list& names) const {
-    std::vector<engine::ReadRequest> requests;
-    requests.reserve(names.size());
-    for (const py::handle name : names) {
-      std::string key = NameFromPython(name);
-      Entry entry = ValueOrThrow(bundle_->Find(key));
-      requests.push_back({std::move(key), std::move(entry), {}});
-    }
+    std::vector<engine::ReadRequest> requests(names.size());
+    for (size_t i = 0; i < requests.size(); ++i) requests[i].name = NameFromPython(names[i]);
+    const Status status = [&]() -> Status {
+      const py::gil_scoped_release release;  // reads the index
+      for (engine::ReadRequest& request : requests) {
+        TB_ASSIGN_OR_RETURN(request.entry, bundle_->Find(request.name));
+      }
+      return Status();
+    }();
+    ThrowIfError(status);
     return requests;
+  }
+
+  // Every request's bytes in its mapped file.
+  std::vector<engine::Bundle::View> MapAll(const std::vector<engine::ReadRequest>& requests,
+                                           io::MapAccess access) const {
+    std::vector<engine::Bundle::View> views;
+    const Status status = [&]() -> Status {
+      const py::gil_scoped_release release;  // opens and maps files
+      for (const engine::ReadRequest& request : requests) {
+        auto view = bundle_->Map(request.entry, access);
+        if (!view.ok()) {
+          return std::move(view)
+              .status()
+              .WithKey(request.name)
+              .WithOffset(request.entry.offset);
+        }
+        views.push_back(std::move(view).value());
+      }
+      return Status();
+    }();
+    ThrowIfError(status);
+    return views;
   }
 
   void Check(const std::vector<engine::ReadRequest>& requests) const {

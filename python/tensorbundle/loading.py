@@ -124,7 +124,7 @@ def load(
 
 
 def _as_names(names: Iterable[str]) -> list[str]:
-    wanted = [names] if isinstance(names, (str, bytes)) else list(names)
+    wanted = [names] if isinstance(names, (str, bytes)) else list(dict.fromkeys(names))
     for name in wanted:
         if not isinstance(name, (str, bytes)):
             raise TypeError(f"names must be str, not {type(name).__name__}: {name!r}")

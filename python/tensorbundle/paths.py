@@ -7,11 +7,11 @@ import os
 from tensorbundle.core import _core
 from tensorbundle.errors import UnsupportedError
 
-__all__ = ["open_core", "prefix_bytes"]
+__all__ = ["absolute", "open_core"]
 
 
-def prefix_bytes(path: str | bytes) -> bytes:
-    """Check a prefix; give the core's form of it."""
+def _checked(path: str | bytes) -> bytes:
+    """Refuse what cannot be a prefix."""
     name = os.path.basename(os.fsencode(path))
     if name in (b"", b".", b".."):
         raise ValueError(f"{path!r} ends in no name; a prefix does, as in 'run/ckpt-1'")
@@ -20,12 +20,15 @@ def prefix_bytes(path: str | bytes) -> bytes:
     return os.fsencode(path)
 
 
+def absolute(prefix: str | bytes) -> bytes:
+    """Check a prefix; give the core's form of it, proof against a later chdir."""
+    return os.path.join(os.getcwdb(), _checked(prefix))
+
+
 def open_core(prefix: str, backend: str = "auto") -> _core.Bundle:
     """Open the core's bundle; explain a path that is something else."""
-    # Absolute, since data files are opened later, maybe after a chdir.
-    path = os.path.join(os.getcwdb(), prefix_bytes(prefix))
     try:
-        return _core.Bundle(path, backend)
+        return _core.Bundle(absolute(prefix), backend)
     except FileNotFoundError as error:
         hint = _hint(prefix)
         if hint is None:

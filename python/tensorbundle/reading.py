@@ -11,7 +11,7 @@ import numpy as np
 
 from tensorbundle import dtypes
 from tensorbundle.core import _core
-from tensorbundle.errors import MissingTensorError
+from tensorbundle.errors import MissingTensorError, UnsupportedError
 from tensorbundle.saving import check_threads
 
 __all__ = [
@@ -112,8 +112,19 @@ def _with_string_arrays(
         if isinstance(value, list):
             array = np.empty(len(value), dtype=object)
             array[:] = value
-            values[i] = array.reshape(core.find(names[i])[1])
+            values[i] = _reshaped(array, names[i], core.find(names[i])[1])
     return values
+
+
+def _reshaped(array: Array, name: str, shape: tuple[int, ...]) -> Array:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # more dimensions than NumPy has, or an empty giant
+        raise UnsupportedError(
+            f"tensor {name!r}: NumPy has no array of shape {shape}: {error}",
+            code="UnsupportedRank",
+            key=name,
+        ) from None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tensorbundle import tensors as _tensors
 from tensorbundle.core import _core
-from tensorbundle.paths import prefix_bytes
+from tensorbundle.paths import absolute
 from tensorbundle.reports import SaveReport
 
 __all__ = ["BACKENDS", "check_backend", "check_threads", "save"]
@@ -90,7 +90,9 @@ def save(
         The file system cannot do what `backend` asks; the message says what would work.
     OSError
         The disk is full, the directory is missing or read-only, ...; ``errno`` and
-        ``filename`` say which. What was at `prefix` is intact and nothing is left behind.
+        ``filename`` say which. What was at `prefix` is intact and nothing is left behind;
+        only where the very last sync of the directory fails is the new checkpoint in
+        place already, though not surely durable.
 
     Notes
     -----
@@ -107,7 +109,7 @@ def save(
     items = [_tensors.adapt(name, value) for name, value in _tensors.flatten(tensors)]
     path = os.fspath(prefix)
     report = _core.save(
-        prefix_bytes(path),
+        absolute(path),
         items,
         num_shards=_positive("num_shards", num_shards),
         alignment=_positive("alignment", alignment),

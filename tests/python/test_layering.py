@@ -111,12 +111,18 @@ def test_only_one_file_makes_exceptions_of_statuses():
 
 
 def test_the_core_throws_nothing():
-    pattern = re.compile(r"\b(throw|catch|try)\b\s*[({\w]")
+    # Where threads start, what the standard library throws becomes a Status.
+    converts = "cpp/engine/thread_pool.cc"
     wrong = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in sources(CPP)
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if pattern.search(re.sub(r'//.*|"[^"]*"', "", line))
+        if re.search(
+            r"\bthrow\b"
+            if str(path.relative_to(ROOT)) == converts
+            else r"\b(throw|catch|try)\b",
+            re.sub(r'//.*|"[^"]*"', "", line),
+        )
     ]
     assert wrong == []
 

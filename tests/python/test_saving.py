@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -473,3 +474,49 @@ def test_prefixes_may_have_any_characters(tmp_path, name):
     tb.save(tmp_path / name, {"a": 2})
     assert tb.load(tmp_path / name, mmap=True)["a"] == 2
     assert len(names_in(tmp_path)) == 2
+
+
+# ---- surroundings ---------------------------------------------------------------------------
+
+
+def test_a_file_named_like_a_lock_is_left_alone(prefix):
+    foreign = Path(prefix + ".lock")
+    foreign.write_text("poetry's")
+    tb.save(prefix, {"a": 1})
+    assert foreign.read_text() == "poetry's"
+
+
+def test_a_chdir_during_a_save_moves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    tb.save("run/ckpt", {"a": np.ones(1000)}, progress=lambda *_: os.chdir(tmp_path / "other"))
+    assert names_in(tmp_path / "run") == ["ckpt.data-00000-of-00001", "ckpt.index"]
+    assert names_in(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize("num_threads", [1, 16, 100])
+def test_many_threads_share_the_memory_of_few(prefix, num_threads):
+    tensors = {f"{i}": np.full(70_000 + i, i) for i in range(300)}
+    tb.save(prefix, tensors, num_threads=num_threads, snapshot=True)
+    assert_all_same(tb.load(prefix, num_threads=num_threads), tensors)
+
+
+def test_gaps_take_no_room_on_the_disk(prefix):
+    tb.save(prefix, {f"{i}": np.arange(3) for i in range(3)}, alignment=1 << 24)
+    size = os.stat(data_file(prefix))
+    assert size.st_size > 2 << 24
+    assert size.st_blocks * 512 < 1 << 20
+
+
+def test_progress_ends_at_the_total(prefix):
+    tensors = {f"{i}": np.full(1000, i) for i in range(1000)}
+    for call in (
+        lambda seen: tb.save(prefix, tensors, progress=seen),
+        lambda seen: tb.load(prefix, progress=seen),
+        lambda seen: tb.verify(prefix, progress=seen),
+    ):
+        calls: list[tuple[int, int]] = []
+        call(lambda *told: calls.append(told))  # noqa: B023 - called at once
+        assert calls[-1] == (8_000_000, 8_000_000)
+        assert calls == sorted(calls)

@@ -179,6 +179,24 @@ TEST_F(BundleTest, AMapTakenBeforeAnOverwriteKeepsItsValues) {
   EXPECT_EQ(AsText(after->bytes), old_tensors.bytes(0));
 }
 
+TEST_F(BundleTest, TensorsMayShareBytesButNotWithoutBound) {
+  WriteFile("x.data-00000-of-00001", "0123");
+  std::vector<std::pair<std::string, std::string>> entries = {{"", Header()}};
+  for (char c = 'a'; c < 'f'; ++c) entries.emplace_back(std::string(1, c), Encoded(Bytes4(0)));
+  WriteIndex("x", entries);
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  std::vector<ReadRequest> requests;
+  for (char c = 'a'; c < 'e'; ++c) {
+    requests.push_back({std::string(1, c), *(*bundle)->Find(std::string(1, c)), {}});
+  }
+  EXPECT_TRUE(CheckRequests(**bundle, requests).ok());
+  requests.push_back({"e", *(*bundle)->Find("e"), {}});
+  const Status status = CheckRequests(**bundle, requests);
+  EXPECT_EQ(status.code(), Code::kLimitExceeded);
+  EXPECT_EQ(status.key(), "e");
+}
+
 TEST_F(BundleTest, AViewOutlivesItsBundle) {
   WriteFile("x.data-00000-of-00001", "0123456");
   WriteIndex("x", {{"", Header()}, {"a", Encoded(Bytes4(1))}});

@@ -39,7 +39,7 @@ TEST(CommitTest, TheStepsAreThoseOfTheProtocolInTheirOrder) {
   ASSERT_TRUE(Save(storage, "d/x", tensors.views(), {}).ok());
   const std::vector<std::string> expected = {
       "exists d",
-      "lock x.lock",
+      "lock .x.tensorbundle-lock",
       "list d",
       "create .x.data-00000-of-00002.tmp",
       "allocate .x.data-00000-of-00002.tmp",

@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <fstream>
+#include <new>
 #include <set>
 #include <thread>
 #include <vector>
@@ -121,6 +126,37 @@ TEST(ThreadPoolTest, WorkersBlockSignalsAndTheCallerKeepsItsMask) {
   pthread_sigmask(SIG_SETMASK, nullptr, &after);
   EXPECT_EQ(sigismember(&before, SIGINT), sigismember(&after, SIGINT));
   EXPECT_FALSE(sigismember(&after, SIGINT));
+}
+
+TEST(ThreadPoolTest, WhereNoThreadCanStartTheCallerDoesTheWork) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a limit on address space is too much for a sanitizer";
+#else
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  rlimit tight = before;
+  std::ifstream statm("/proc/self/statm");
+  statm >> tight.rlim_cur;  // pages
+  tight.rlim_cur *= static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &tight), 0);  // no room for a thread's stack
+  std::atomic<int> runs = 0;
+  const Status status = RunJobs(
+      10,
+      [&](size_t, JobContext&) {
+        ++runs;
+        return Status();
+      },
+      Threads(4));
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_TRUE(status.ok());
+  EXPECT_EQ(runs, 10);
+#endif
+}
+
+TEST(ThreadPoolTest, MemoryThatRunsOutInAJobIsAnError) {
+  const Status status =
+      RunJobs(4, [](size_t, JobContext&) -> Status { throw std::bad_alloc(); }, Threads(2));
+  EXPECT_EQ(status.error_number(), ENOMEM);
 }
 
 TEST(ThreadPoolTest, TheDefaultIsAtLeastOneThread) { EXPECT_GE(DefaultNumThreads(), 1u); }

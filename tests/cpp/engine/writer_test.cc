@@ -52,7 +52,7 @@ TEST_F(WriterTest, EverySizeAroundABlockComesBack) {
   int n = 0;
   for (const size_t size :
        {size_t{0}, size_t{1}, size_t{65535}, size_t{65536}, size_t{65537}, size_t{262143},
-        size_t{262145}, kStagingSize - 1, kStagingSize + 1, size_t{kExtentSize} - 1,
+        size_t{262145}, kMaxStagingSlot - 1, kMaxStagingSlot + 1, size_t{kExtentSize} - 1,
         size_t{kExtentSize} + 1, size_t{2 * kExtentSize + 12345}}) {
     tensors.Add("t" + std::to_string(n++), size);
   }

@@ -12,7 +12,7 @@ TEST(Naming, FilesAreNamedAsTensorFlowNamesThem) {
   EXPECT_EQ(ShardPath("run/ckpt-1", 0, 1), "run/ckpt-1.data-00000-of-00001");
   EXPECT_EQ(ShardPath("m", 99998, 99999), "m.data-99998-of-99999");
   EXPECT_EQ(ShardPath("m", 7, 100000), "m.data-00007-of-100000");
-  EXPECT_EQ(LockPath("run/ckpt-1"), "run/ckpt-1.lock");
+  EXPECT_EQ(LockPath("run/ckpt-1"), "run/.ckpt-1.tensorbundle-lock");
 }
 
 TEST(Naming, ATemporaryFileIsHiddenInTheSameDirectory) {
