@@ -34,8 +34,7 @@ Result<std::unique_ptr<Publication>> Publication::Begin(io::Storage& storage,
   std::unique_ptr<Publication> publication(
       new Publication(storage, std::move(prefix), durability));
   TB_RETURN_IF_ERROR(publication->MakeDirectory());
-  TB_ASSIGN_OR_RETURN(publication->lock_,
-                      storage.TryLock(format::LockPath(publication->prefix_)));
+  TB_RETURN_IF_ERROR(publication->TakeLock());
   TB_RETURN_IF_ERROR(publication->LookAround(num_shards));
   return publication;
 }
@@ -58,6 +57,18 @@ Status Publication::MakeDirectory() {
   TB_ASSIGN_OR_RETURN(made_directory_, storage_.MakeDirectory(directory_));
   if (!made_directory_ || durability_ == Durability::kNone) return Status();
   return storage_.SyncDirectory(io::DirectoryOf(directory_));
+}
+
+Status Publication::TakeLock() {
+  auto lock = storage_.TryLock(format::LockPath(prefix_));
+  if (lock.ok()) {
+    lock_ = std::move(lock).value();
+    return Status();
+  }
+  if (lock.status().code() != Code::kLocked) return std::move(lock).status();
+  // Told of the checkpoint, not of a file that its user has never heard of.
+  return Status(Code::kLocked, "another save of this checkpoint is under way")
+      .WithPath(prefix_);
 }
 
 Status Publication::LookAround(uint32_t num_shards) {

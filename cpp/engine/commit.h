@@ -74,6 +74,7 @@ class Publication {
   Publication(io::Storage& storage, std::string prefix, Durability durability);
 
   Status MakeDirectory();
+  Status TakeLock();
   Status LookAround(uint32_t num_shards);
   void Remember(const std::string& temporary_path, const std::string& final_path);
   Status SyncDirectory();
