@@ -7,7 +7,7 @@ using io::Backend;
 
 // The directory of `prefix`, or the one it will be created in.
 Result<std::string> ExistingDirectory(const std::string& prefix) {
-  std::string directory = io::DirectoryOf(prefix);
+  const std::string directory = io::DirectoryOf(prefix);
   TB_ASSIGN_OR_RETURN(const bool exists,
                       io::MakeStorage(Backend::kBuffered)->Exists(directory));
   return exists ? directory : io::DirectoryOf(directory);

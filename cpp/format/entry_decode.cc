@@ -224,6 +224,7 @@ bool Precedes(const Slice* a, const Slice* b) {
 
 Status CheckNoDuplicates(const std::vector<Slice>& slices) {
   std::vector<const Slice*> sorted;
+  sorted.reserve(slices.size());
   for (const Slice& slice : slices) sorted.push_back(&slice);
   std::ranges::sort(sorted, Precedes);
   const auto same = [](const Slice* a, const Slice* b) { return *a == *b; };

@@ -98,6 +98,7 @@ Status TableBuilder::Write(Bytes bytes) {
 
 void TableBuilder::AddPendingIndexEntry(std::string_view separator) {
   std::string value;
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): both callers have asked
   PutHandle(value, *pending_handle_);
   index_block_.Add(separator, value);
   pending_handle_.reset();
