@@ -24,8 +24,8 @@
 #include "base/alignment.h"
 #include "base/bytes.h"
 #include "base/result.h"
-#include "checksum/crc32c.h"
 #include "engine/extents.h"
+#include "engine/part_checksum.h"
 #include "engine/plan.h"
 #include "engine/tensor_view.h"
 #include "engine/thread_pool.h"
@@ -46,13 +46,6 @@ constexpr size_t StagingSlotSize(size_t num_threads) {
   const size_t share = kStagingBudget / kStagingSlots / num_threads;
   return std::clamp(AlignDown(share, kMinStagingSlot), kMinStagingSlot, kMaxStagingSlot);
 }
-
-// The checksum of the part of a tensor that lies in one extent.
-struct PartChecksum {
-  uint32_t tensor = 0;
-  uint64_t size = 0;  // bytes
-  checksum::Crc32c crc;
-};
 
 struct ExtentResult {
   std::vector<PartChecksum> parts;  // in the order of their offsets

@@ -17,9 +17,9 @@ constexpr uint64_t kDirectBlock = 4u << 20;  // bytes
 }  // namespace
 
 Status JobReader::Read(const ReadJob& job, const io::ReadableFile& file,
-                       std::vector<FetchedPart>& parts) {
+                       std::vector<PartChecksum>& parts) {
   if (job.ranges.size() > 1) return Gather(job, file, parts);
-  FetchedPart part{job.ranges.front(), job.end - job.begin, {}};
+  PartChecksum part{job.ranges.front(), job.end - job.begin, {}};
   TB_RETURN_IF_ERROR(file.granule().offset > 1 ? ReadDirect(job, file, part)
                                                : ReadBuffered(job, file, part));
   parts.push_back(part);
@@ -27,8 +27,8 @@ Status JobReader::Read(const ReadJob& job, const io::ReadableFile& file,
 }
 
 Status JobReader::ReadBuffered(const ReadJob& job, const io::ReadableFile& file,
-                               FetchedPart& part) {
-  const ReadRequest& request = requests_[part.request];
+                               PartChecksum& part) {
+  const ReadRequest& request = requests_[part.tensor];
   for (uint64_t at = job.begin; at < job.end;) {
     TB_RETURN_IF_ERROR(context_.CheckStopped());
     const auto size = static_cast<size_t>(std::min(job.end - at, kBufferedBlock));
@@ -44,9 +44,9 @@ Status JobReader::ReadBuffered(const ReadJob& job, const io::ReadableFile& file,
 }
 
 Status JobReader::ReadDirect(const ReadJob& job, const io::ReadableFile& file,
-                             FetchedPart& part) {
+                             PartChecksum& part) {
   const io::Granule granule = file.granule();
-  const ReadRequest& request = requests_[part.request];
+  const ReadRequest& request = requests_[part.tensor];
   const uint64_t first = AlignUp(job.begin, granule.offset);
   const bool in_place =
       !request.out.empty() && first < AlignDown(job.end, granule.offset) &&
@@ -112,7 +112,7 @@ std::vector<JobReader::Block> JobReader::BlocksThroughScratch(const ReadJob& job
 
 // Keeps up to `in_flight` blocks under way and consumes them in their order.
 Status JobReader::Pipeline(const std::vector<Block>& blocks, size_t in_flight,
-                           const io::ReadableFile& file, FetchedPart& part) {
+                           const io::ReadableFile& file, PartChecksum& part) {
   std::vector<io::TransferQueue::Ticket> tickets;
   Status status;
   for (size_t done = 0; status.ok() && done < blocks.size(); ++done) {
@@ -135,7 +135,7 @@ Status JobReader::Pipeline(const std::vector<Block>& blocks, size_t in_flight,
   return status.ok() ? std::move(rest) : std::move(status);
 }
 
-void JobReader::Consume(const Block& block, FetchedPart& part) const {
+void JobReader::Consume(const Block& block, PartChecksum& part) const {
   const Bytes wanted = block.memory.subspan(block.begin, block.end - block.begin);
   if (block.copy_to.empty()) {
     if (verify_) part.crc = checksum::Extend(part.crc, wanted);
@@ -148,7 +148,7 @@ void JobReader::Consume(const Block& block, FetchedPart& part) const {
 }
 
 Status JobReader::Gather(const ReadJob& job, const io::ReadableFile& file,
-                         std::vector<FetchedPart>& parts) {
+                         std::vector<PartChecksum>& parts) {
   const uint64_t granule = file.granule().offset;
   const uint64_t begin = AlignDown(job.begin, granule);
   const MutableBytes read = resources_.scratch.first(AlignUp(job.end, granule) - begin);
@@ -156,7 +156,7 @@ Status JobReader::Gather(const ReadJob& job, const io::ReadableFile& file,
   for (const uint32_t i : job.ranges) {
     const ReadRequest& request = requests_[i];
     const Bytes stored = read.subspan(request.entry.offset - begin, request.entry.size);
-    FetchedPart part{i, request.entry.size, {}};
+    PartChecksum part{i, request.entry.size, {}};
     if (request.out.empty()) {
       part.crc = checksum::Compute(stored);
     } else if (verify_) {

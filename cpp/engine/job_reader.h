@@ -17,7 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
-#include "checksum/crc32c.h"
+#include "engine/part_checksum.h"
 #include "engine/read_plan.h"
 #include "engine/reader.h"
 #include "engine/thread_pool.h"
@@ -30,13 +30,6 @@ constexpr size_t kScratchSlotSize = 1u << 20;  // bytes
 constexpr size_t kScratchSlots = 4;            // per thread, in flight at a time
 constexpr size_t kScratchSize = kScratchSlots * kScratchSlotSize;
 constexpr uint64_t kMaxGranule = 64u << 10;  // bytes: of files that are read directly
-
-// The checksum of a request's bytes that one job fetched.
-struct FetchedPart {
-  uint32_t request = 0;
-  uint64_t size = 0;  // bytes
-  checksum::Crc32c crc;
-};
 
 // What one thread reads with.
 struct ReadResources {
@@ -54,7 +47,7 @@ class JobReader {
   //
   // Errors: kCancelled, and whatever the file returns
   Status Read(const ReadJob& job, const io::ReadableFile& file,
-              std::vector<FetchedPart>& parts);
+              std::vector<PartChecksum>& parts);
 
  private:
   // A transfer of whole granules, and what of it is wanted.
@@ -66,16 +59,16 @@ class JobReader {
     MutableBytes copy_to;  // where they go in the end; empty: nowhere, or they are there
   };
 
-  Status ReadBuffered(const ReadJob& job, const io::ReadableFile& file, FetchedPart& part);
-  Status ReadDirect(const ReadJob& job, const io::ReadableFile& file, FetchedPart& part);
+  Status ReadBuffered(const ReadJob& job, const io::ReadableFile& file, PartChecksum& part);
+  Status ReadDirect(const ReadJob& job, const io::ReadableFile& file, PartChecksum& part);
   std::vector<Block> BlocksInPlace(const ReadJob& job, io::Granule granule) const;
   std::vector<Block> BlocksThroughScratch(const ReadJob& job, io::Granule granule) const;
   Block EdgeBlock(const ReadJob& job, io::Granule granule, uint64_t offset, size_t slot) const;
   Status Pipeline(const std::vector<Block>& blocks, size_t in_flight,
-                  const io::ReadableFile& file, FetchedPart& part);
-  void Consume(const Block& block, FetchedPart& part) const;
+                  const io::ReadableFile& file, PartChecksum& part);
+  void Consume(const Block& block, PartChecksum& part) const;
   Status Gather(const ReadJob& job, const io::ReadableFile& file,
-                std::vector<FetchedPart>& parts);
+                std::vector<PartChecksum>& parts);
 
   const std::span<const ReadRequest> requests_;
   const bool verify_;

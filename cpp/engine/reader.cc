@@ -196,7 +196,7 @@ class ReadOperation {
   }
 
   Status RunJob(const ReadJob& job, MutableBytes scratch,
-                std::unique_ptr<io::TransferQueue>& queue, std::vector<FetchedPart>& parts,
+                std::unique_ptr<io::TransferQueue>& queue, std::vector<PartChecksum>& parts,
                 JobContext& context) {
     ShardSlot& shard = shards_.find(job.shard)->second;
     std::call_once(shard.opened, [&] { OpenShard(job.shard, shard); });
@@ -214,7 +214,7 @@ class ReadOperation {
 
   Status ReadJobFrom(const io::ReadableFile& file, const ReadJob& job, MutableBytes scratch,
                      std::unique_ptr<io::TransferQueue>& queue,
-                     std::vector<FetchedPart>& parts, JobContext& context) {
+                     std::vector<PartChecksum>& parts, JobContext& context) {
     if (file.granule().offset > 1) {
       // Made when first needed, by the thread that uses it, as io_uring likes it.
       if (queue == nullptr) queue = bundle_.storage().MakeQueue();
@@ -253,11 +253,7 @@ class ReadOperation {
   Status CompareChecksums() {
     if (!options_.verify) return Status();
     std::vector<checksum::Crc32c> crcs(requests_.size());
-    for (const std::vector<FetchedPart>& of_job : parts_) {
-      for (const FetchedPart& part : of_job) {
-        crcs[part.request] = checksum::Combine(crcs[part.request], part.crc, part.size);
-      }
-    }
+    for (const std::vector<PartChecksum>& of_job : parts_) AddParts(of_job, crcs);
     for (uint32_t i = 0; i < requests_.size(); ++i) {
       const checksum::MaskedCrc32c stored = requests_[i].entry.crc32c;
       // Strings carry a checksum of another kind, which their decoder compares.
@@ -276,7 +272,7 @@ class ReadOperation {
   const ReadOptions& options_;
   ReadReport report_;
   std::vector<ReadJob> jobs_;
-  std::vector<std::vector<FetchedPart>> parts_;  // one list per job
+  std::vector<std::vector<PartChecksum>> parts_;  // one list per job
   std::map<uint32_t, ShardSlot> shards_;
   std::atomic<uint64_t> direct_bytes_ = 0;
 

@@ -220,9 +220,7 @@ class SaveOperation {
   std::vector<checksum::Crc32c> CombineChecksums() {
     std::vector<checksum::Crc32c> crcs(tensors_.size());
     for (const ExtentResult& result : results_) {
-      for (const PartChecksum& part : result.parts) {
-        crcs[part.tensor] = checksum::Combine(crcs[part.tensor], part.crc, part.size);
-      }
+      AddParts(result.parts, crcs);
       report_.zero_copy_bytes += result.zero_copy_bytes;
       report_.staged_bytes += result.staged_bytes;
     }
