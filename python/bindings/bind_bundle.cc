@@ -80,7 +80,6 @@ class PyBundle {
   py::tuple Map(const py::list& names, const py::dict& dtypes, bool writable,
                 const ReadArguments& arguments) const {
     const std::vector<engine::ReadRequest> requests = MakeRequests(names);
-    Check(requests);
     if (arguments.verify) static_cast<void>(Read(requests, arguments));
     const auto access = writable ? io::MapAccess::kPrivate : io::MapAccess::kReadOnly;
     const std::vector<engine::Bundle::View> views = MapAll(requests, access);
