@@ -128,10 +128,7 @@ Status Publication::Commit() {
   TB_RETURN_IF_ERROR(
       storage_.Rename(unfinished_.front().temporary_path, unfinished_.front().final_path));
   committed_ = true;
-  TB_RETURN_IF_ERROR(SyncDirectory());
-  RemoveOldShards();
-  lock_.reset();
-  return Status();
+  return SyncDirectory();
 }
 
 Status Publication::SyncDirectory() {
@@ -139,8 +136,9 @@ Status Publication::SyncDirectory() {
 }
 
 // The new bundle stands; a file that cannot be removed is swept by the next save.
-void Publication::RemoveOldShards() {
+void Publication::RemoveReplaced() {
   for (const std::string& path : old_shards_) static_cast<void>(storage_.Remove(path));
+  lock_.reset();
 }
 
 }  // namespace tensorbundle::engine

@@ -65,8 +65,10 @@ class Publication {
 
   // Step 6, to be filled by the caller, and the rest.
   Result<std::unique_ptr<io::WritableFile>> CreateIndex();
-  // REQUIRES: the index is written, synced and closed
+  // Step 6's rename, and step 7.  REQUIRES: the index is written, synced and closed
   Status Commit();
+  // Step 8.  Removing large files takes a while on some file systems.
+  void RemoveReplaced();
 
   Durability durability() const { return durability_; }
 
@@ -78,7 +80,6 @@ class Publication {
   Status LookAround(uint32_t num_shards);
   void Remember(const std::string& temporary_path, const std::string& final_path);
   Status SyncDirectory();
-  void RemoveOldShards();
 
   io::Storage& storage_;
   const std::string prefix_;

@@ -13,11 +13,8 @@ namespace {
 // share a staging slot, since a system call costs as much as copying them.
 constexpr uint64_t kZeroCopySize = 64u << 10;  // bytes
 
-// Buffered: checksummed, then written, while it is in the second-level cache.
-constexpr uint64_t kBufferedBlock = 256u << 10;  // bytes
-
-// Direct: large enough that the device works at its full rate.
-constexpr uint64_t kDirectBlock = 4u << 20;  // bytes
+// Staged in blocks that stay in the second-level cache while they are checksummed.
+constexpr uint64_t kStagedBlock = 256u << 10;  // bytes
 
 // A gap up to this size is written as zeros along with its neighbours; a larger one (a
 // large alignment) is left to the file, which reads as zeros where nothing was written.
@@ -26,6 +23,8 @@ constexpr uint64_t kSmallGap = 64u << 10;  // bytes
 }  // namespace
 
 Result<ExtentResult> ExtentWriter::Write(const Extent& extent, io::WritableFile& file) {
+  const Clock::time_point start = Clock::now();
+  const TransferSeconds before = *resources_.seconds;
   file_ = &file;
   granule_ = file.granule();
   position_ = extent.begin;
@@ -34,9 +33,24 @@ Result<ExtentResult> ExtentWriter::Write(const Extent& extent, io::WritableFile&
   Status status = WriteAll(extent);
   // Waits in any case: the memory in flight is about to be given back.
   Status rest = resources_.queue->WaitAll();
+  AddCopySeconds(SecondsSince(start), before);
   TB_RETURN_IF_ERROR(std::move(status));
   TB_RETURN_IF_ERROR(std::move(rest).WithShard(extent.shard));
   return std::move(result_);
+}
+
+// What was neither checksum nor transfer was copying: tensors may be too small to time one
+// by one.
+void ExtentWriter::AddCopySeconds(double elapsed, const TransferSeconds& before) {
+  TransferSeconds& now = *resources_.seconds;
+  const double others =
+      now.checksum - before.checksum + now.submit - before.submit + now.wait - before.wait;
+  now.copy += std::max(0.0, elapsed - others);
+}
+
+void ExtentWriter::AddChecksum(Bytes block, PartChecksum& part) {
+  const StageTimer timer(resources_.seconds->checksum);
+  part.crc = checksum::Extend(part.crc, block);
 }
 
 Status ExtentWriter::WriteAll(const Extent& extent) {
@@ -77,13 +91,12 @@ Status ExtentWriter::WritePart(const TensorView& tensor, uint64_t offset, uint64
 
 Status ExtentWriter::WriteFromMemory(Bytes bytes, PartChecksum& part) {
   const bool buffered = granule_.offset == 1;
-  const uint64_t block_size = buffered ? kBufferedBlock : kDirectBlock;
   while (!bytes.empty()) {
     TB_RETURN_IF_ERROR(context_.CheckStopped());
-    const Bytes block = bytes.first(std::min<size_t>(bytes.size(), block_size));
-    if (buffered) part.crc = checksum::Extend(part.crc, block);
+    const Bytes block = bytes.first(std::min<size_t>(bytes.size(), resources_.block_size));
+    if (buffered) AddChecksum(block, part);
     TB_RETURN_IF_ERROR(resources_.queue->SubmitWrite(*file_, position_, block).status());
-    if (!buffered) part.crc = checksum::Extend(part.crc, block);
+    if (!buffered) AddChecksum(block, part);
     position_ += block.size();
     result_.zero_copy_bytes += block.size();
     bytes = bytes.subspan(block.size());
@@ -96,7 +109,7 @@ Status ExtentWriter::Stage(const TensorView& tensor, uint64_t begin, uint64_t en
   while (begin < end) {
     TB_ASSIGN_OR_RETURN(const MutableBytes room, StagingRoom());
     // In blocks, so that the checksum finds the copy in cache.
-    const size_t size = std::min<uint64_t>({room.size(), end - begin, kBufferedBlock});
+    const size_t size = std::min<uint64_t>({room.size(), end - begin, kStagedBlock});
     const MutableBytes block = room.first(size);
     if (tensor.staged != nullptr) {
       tensor.staged->Read(begin, block);

@@ -27,12 +27,16 @@
 #include "engine/extents.h"
 #include "engine/part_checksum.h"
 #include "engine/plan.h"
+#include "engine/stages.h"
 #include "engine/tensor_view.h"
 #include "engine/thread_pool.h"
+#include "engine/timed_queue.h"
 #include "io/storage.h"
-#include "io/transfer_queue.h"
 
 namespace tensorbundle::engine {
+
+// Buffered: checksummed, then written, while it is in the second-level cache.
+constexpr uint64_t kBufferedBlock = 256u << 10;  // bytes
 
 constexpr size_t kStagingSlots = 4;           // per thread: one fills while others are written
 constexpr size_t kMaxStagingSlot = 1u << 20;  // bytes
@@ -56,8 +60,10 @@ struct ExtentResult {
 // What one thread writes with.
 struct WriteResources {
   MutableBytes staging;  // kStagingSlots slots, aligned to any device's granule
-  io::TransferQueue* queue = nullptr;
-  bool stage_all = false;  // checksum the very bytes that are written (snapshot)
+  TimedQueue* queue = nullptr;
+  TransferSeconds* seconds = nullptr;  // what the queue adds to as well
+  uint64_t block_size = 0;             // bytes per write from the caller's memory
+  bool stage_all = false;              // checksum the very bytes that are written (snapshot)
 };
 
 class ExtentWriter {
@@ -76,6 +82,8 @@ class ExtentWriter {
   Result<ExtentResult> Write(const Extent& extent, io::WritableFile& file);
 
  private:
+  void AddCopySeconds(double elapsed, const TransferSeconds& before);
+  void AddChecksum(Bytes block, PartChecksum& part);
   Status WriteAll(const Extent& extent);
   Status WritePart(const TensorView& tensor, uint64_t offset, uint64_t end,
                    PartChecksum& part);
@@ -99,7 +107,7 @@ class ExtentWriter {
   uint64_t position_ = 0;  // in the file: where the next byte goes
   size_t slot_ = 0;        // being filled
   size_t staged_ = 0;      // bytes in that slot, which end at position_
-  io::TransferQueue::Ticket tickets_[kStagingSlots] = {};  // of the slots' last writes
+  TimedQueue::Ticket tickets_[kStagingSlots] = {};  // of the slots' last writes
   ExtentResult result_;
 };
 

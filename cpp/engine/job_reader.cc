@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/alignment.h"
+#include "io/aligned_buffer.h"
 
 namespace tensorbundle::engine {
 namespace {
@@ -11,13 +12,11 @@ namespace {
 // Buffered: read, then checksummed, while it is in the second-level cache.
 constexpr uint64_t kBufferedBlock = 256u << 10;  // bytes
 
-// Direct: large enough that the device works at its full rate.
-constexpr uint64_t kDirectBlock = 4u << 20;  // bytes
-
 }  // namespace
 
 Status JobReader::Read(const ReadJob& job, const io::ReadableFile& file,
                        std::vector<PartChecksum>& parts) {
+  PopulateAhead(resources_.fresh);
   if (job.ranges.size() > 1) return Gather(job, file, parts);
   PartChecksum part{job.ranges.front(), job.end - job.begin, {}};
   TB_RETURN_IF_ERROR(file.granule().offset > 1 ? ReadDirect(job, file, part)
@@ -29,14 +28,19 @@ Status JobReader::Read(const ReadJob& job, const io::ReadableFile& file,
 Status JobReader::ReadBuffered(const ReadJob& job, const io::ReadableFile& file,
                                PartChecksum& part) {
   const ReadRequest& request = requests_[part.tensor];
+  uint64_t block_size = resources_.block_size != 0 ? resources_.block_size : kBufferedBlock;
+  if (request.out.empty()) block_size = std::min<uint64_t>(block_size, kScratchSize);
   for (uint64_t at = job.begin; at < job.end;) {
     TB_RETURN_IF_ERROR(context_.CheckStopped());
-    const auto size = static_cast<size_t>(std::min(job.end - at, kBufferedBlock));
+    const auto size = static_cast<size_t>(std::min(job.end - at, block_size));
     const MutableBytes block = request.out.empty()
                                    ? resources_.scratch.first(size)
                                    : request.out.subspan(at - request.entry.offset, size);
-    TB_RETURN_IF_ERROR(file.ReadAt(at, block));
-    if (verify_) part.crc = checksum::Extend(part.crc, block);
+    {
+      const StageTimer timer(resources_.seconds->submit);
+      TB_RETURN_IF_ERROR(file.ReadAt(at, block));
+    }
+    if (verify_) AddChecksum(block, part);
     context_.AddDone(size);
     at += size;
   }
@@ -74,12 +78,14 @@ std::vector<JobReader::Block> JobReader::BlocksInPlace(const ReadJob& job,
   const ReadRequest& request = requests_[job.ranges.front()];
   const uint64_t first = AlignUp(job.begin, granule.offset);
   const uint64_t last = AlignDown(job.end, granule.offset);
+  const uint64_t block_size =
+      resources_.block_size != 0 ? resources_.block_size : io::QueueOptions().block_size;
   std::vector<Block> blocks;
   if (job.begin < first) {
     blocks.push_back(EdgeBlock(job, granule, first - granule.offset, 0));
   }
   for (uint64_t at = first; at < last;) {
-    const uint64_t size = std::min(last - at, kDirectBlock);
+    const uint64_t size = std::min(last - at, block_size);
     blocks.push_back({at, request.out.subspan(at - request.entry.offset, size), 0, size, {}});
     at += size;
   }
@@ -127,6 +133,7 @@ Status JobReader::Pipeline(const std::vector<Block>& blocks, size_t in_flight,
         status = std::move(ticket).status();
       }
     }
+    if (done == 0) PopulateAhead(resources_.fresh_next);
     if (status.ok()) status = resources_.queue->Wait(tickets[done]);
     if (status.ok()) Consume(blocks[done], part);
   }
@@ -138,13 +145,31 @@ Status JobReader::Pipeline(const std::vector<Block>& blocks, size_t in_flight,
 void JobReader::Consume(const Block& block, PartChecksum& part) const {
   const Bytes wanted = block.memory.subspan(block.begin, block.end - block.begin);
   if (block.copy_to.empty()) {
-    if (verify_) part.crc = checksum::Extend(part.crc, wanted);
-  } else if (verify_) {
-    part.crc = checksum::ExtendCopy(part.crc, block.copy_to, wanted);
+    if (verify_) AddChecksum(wanted, part);
   } else {
-    std::copy(wanted.begin(), wanted.end(), block.copy_to.begin());
+    AddCopy(wanted, block.copy_to, part);
   }
   context_.AddDone(wanted.size());
+}
+
+void JobReader::AddChecksum(Bytes bytes, PartChecksum& part) const {
+  const StageTimer timer(resources_.seconds->checksum);
+  part.crc = checksum::Extend(part.crc, bytes);
+}
+
+void JobReader::AddCopy(Bytes from, MutableBytes to, PartChecksum& part) const {
+  const StageTimer timer(resources_.seconds->copy);
+  if (verify_) {
+    part.crc = checksum::ExtendCopy(part.crc, to, from);
+  } else {
+    std::copy(from.begin(), from.end(), to.begin());
+  }
+}
+
+void JobReader::PopulateAhead(MutableBytes memory) const {
+  if (memory.empty()) return;
+  const StageTimer timer(resources_.seconds->page_faults);
+  io::Populate(memory);
 }
 
 Status JobReader::Gather(const ReadJob& job, const io::ReadableFile& file,
@@ -152,7 +177,12 @@ Status JobReader::Gather(const ReadJob& job, const io::ReadableFile& file,
   const uint64_t granule = file.granule().offset;
   const uint64_t begin = AlignDown(job.begin, granule);
   const MutableBytes read = resources_.scratch.first(AlignUp(job.end, granule) - begin);
-  TB_RETURN_IF_ERROR(file.ReadAt(begin, read));
+  {
+    const StageTimer timer(granule > 1 ? resources_.seconds->wait
+                                       : resources_.seconds->submit);
+    TB_RETURN_IF_ERROR(file.ReadAt(begin, read));
+  }
+  const StageTimer timer(resources_.seconds->copy);
   for (const uint32_t i : job.ranges) {
     const ReadRequest& request = requests_[i];
     const Bytes stored = read.subspan(request.entry.offset - begin, request.entry.size);

@@ -20,9 +20,10 @@
 #include "engine/part_checksum.h"
 #include "engine/read_plan.h"
 #include "engine/reader.h"
+#include "engine/stages.h"
 #include "engine/thread_pool.h"
+#include "engine/timed_queue.h"
 #include "io/storage.h"
-#include "io/transfer_queue.h"
 
 namespace tensorbundle::engine {
 
@@ -33,8 +34,12 @@ constexpr uint64_t kMaxGranule = 64u << 10;  // bytes: of files that are read di
 
 // What one thread reads with.
 struct ReadResources {
-  MutableBytes scratch;                // kScratchSize bytes, aligned to any device's granule
-  io::TransferQueue* queue = nullptr;  // may be null for files without a granule
+  MutableBytes scratch;         // kScratchSize bytes, aligned to any device's granule
+  TimedQueue* queue = nullptr;  // may be null for files without a granule
+  TransferSeconds* seconds = nullptr;
+  uint64_t block_size = 0;  // bytes per read; 0: by the kind of file
+  MutableBytes fresh;       // of this job: memory that has no pages yet
+  MutableBytes fresh_next;  // of a later one
 };
 
 class JobReader {
@@ -67,6 +72,9 @@ class JobReader {
   Status Pipeline(const std::vector<Block>& blocks, size_t in_flight,
                   const io::ReadableFile& file, PartChecksum& part);
   void Consume(const Block& block, PartChecksum& part) const;
+  void AddChecksum(Bytes bytes, PartChecksum& part) const;
+  void AddCopy(Bytes from, MutableBytes to, PartChecksum& part) const;
+  void PopulateAhead(MutableBytes memory) const;
   Status Gather(const ReadJob& job, const io::ReadableFile& file,
                 std::vector<PartChecksum>& parts);
 

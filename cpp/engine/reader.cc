@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,16 +12,15 @@
 #include "checksum/crc32c.h"
 #include "engine/job_reader.h"
 #include "engine/read_plan.h"
+#include "engine/shared_file.h"
 #include "engine/thread_pool.h"
+#include "engine/worker.h"
 #include "format/string_tensor.h"
 #include "io/aligned_buffer.h"
 #include "io/backend.h"
-#include "io/transfer_queue.h"
 
 namespace tensorbundle::engine {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // A file with at least this share in the page cache is read through it.
 constexpr double kMostlyCached = 0.5;
@@ -42,13 +40,14 @@ struct ShardRoom {
   uint64_t left = 0;  // bytes
 };
 
-// A data file that some jobs read: opened by the first of them, closed by the last.
-struct ShardSlot {
-  std::once_flag opened;
-  Status open_status;
-  std::unique_ptr<io::ReadableFile> file;
-  std::atomic<size_t> unfinished_jobs = 0;
+// A data file that some jobs read.
+struct Shard {
+  SharedFile<io::ReadableFile> file;
+  uint64_t bytes = 0;  // to be read
 };
+
+// What is cheaper read through the page cache than probed for direct reads.
+constexpr uint64_t kSmallRead = 1u << 20;  // bytes
 
 class ReadOperation {
  public:
@@ -74,10 +73,11 @@ class ReadOperation {
     const Clock::time_point start = Clock::now();
     TB_RETURN_IF_ERROR(Check());
     MakeJobs();
+    report_.plan_seconds = SecondsSince(start);
     TB_RETURN_IF_ERROR(RunAllJobs());
     TB_RETURN_IF_ERROR(CompareChecksums());
     report_.direct_bytes = direct_bytes_;
-    report_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    report_.seconds = SecondsSince(start);
     return report_;
   }
 
@@ -158,7 +158,11 @@ class ReadOperation {
     }
     jobs_ = PlanReads(ranges);
     parts_.resize(jobs_.size());
-    for (const ReadJob& job : jobs_) ++shards_[job.shard].unfinished_jobs;
+    for (const ReadJob& job : jobs_) {
+      Shard& shard = shards_[job.shard];
+      shard.file.AddJob();
+      shard.bytes += job.end - job.begin;
+    }
   }
 
   Status RunAllJobs() {
@@ -168,23 +172,26 @@ class ReadOperation {
     // One allocation for all, and queues that are gone before it is.
     TB_ASSIGN_OR_RETURN(const auto scratch,
                         io::AlignedBuffer::Allocate(report_.num_threads * kScratchSize));
-    std::vector<std::unique_ptr<io::TransferQueue>> queues(report_.num_threads);
+    std::vector<Worker> workers(report_.num_threads);
     RunOptions run;
     run.num_threads = report_.num_threads;
     run.total_bytes = report_.bytes;
     run.observer = options_.observer;
-    return RunJobs(
+    const Status status = RunJobs(
         jobs_.size(),
         [&](size_t index, JobContext& context) {
-          const size_t worker = context.worker();
+          Worker& worker = workers[context.worker()];
           const MutableBytes memory =
-              scratch.bytes().subspan(worker * kScratchSize, kScratchSize);
-          Status status = RunJob(jobs_[index], memory, queues[worker], parts_[index], context);
+              scratch.bytes().subspan(context.worker() * kScratchSize, kScratchSize);
+          Status status = RunJob(index, memory, worker, context);
           // A queue keeps its first failure; the next job wants a fresh one.
-          if (!status.ok()) queues[worker].reset();
+          if (!status.ok()) worker.queue.reset();
           return ReportJob(jobs_[index], std::move(status));
         },
         run);
+    report_.stages = TotalSeconds(workers);
+    report_.queue_reason = SynchronousReason(workers);
+    return status;
   }
 
   Status ReportJob(const ReadJob& job, Status status) {
@@ -195,46 +202,66 @@ class ReadOperation {
     return Status();
   }
 
-  Status RunJob(const ReadJob& job, MutableBytes scratch,
-                std::unique_ptr<io::TransferQueue>& queue, std::vector<PartChecksum>& parts,
-                JobContext& context) {
-    ShardSlot& shard = shards_.find(job.shard)->second;
-    std::call_once(shard.opened, [&] { OpenShard(job.shard, shard); });
-    TB_RETURN_IF_ERROR(shard.open_status);
+  Status RunJob(size_t index, MutableBytes scratch, Worker& worker, JobContext& context) {
+    const ReadJob& job = jobs_[index];
+    Shard& shard = shards_.find(job.shard)->second;
+    TB_ASSIGN_OR_RETURN(io::ReadableFile* const file,
+                        shard.file.Get([&] { return OpenShard(job.shard, shard.bytes); }));
     Status status;
     if (IsString(job.ranges.front()) && requests_[job.ranges.front()].out.empty()) {
       status = CheckStrings(requests_[job.ranges.front()]);
       context.AddDone(job.end - job.begin);
     } else {
-      status = ReadJobFrom(*shard.file, job, scratch, queue, parts, context);
+      status = ReadJobFrom(*file, index, scratch, worker, context);
     }
-    if (--shard.unfinished_jobs == 0) shard.file.reset();
+    shard.file.FinishJob();
     return status;
   }
 
-  Status ReadJobFrom(const io::ReadableFile& file, const ReadJob& job, MutableBytes scratch,
-                     std::unique_ptr<io::TransferQueue>& queue,
-                     std::vector<PartChecksum>& parts, JobContext& context) {
+  Status ReadJobFrom(const io::ReadableFile& file, size_t index, MutableBytes scratch,
+                     Worker& worker, JobContext& context) {
+    const ReadJob& job = jobs_[index];
+    ReadResources resources;
+    resources.scratch = scratch;
+    resources.seconds = &worker.seconds;
+    resources.block_size = options_.block_size;
     if (file.granule().offset > 1) {
-      // Made when first needed, by the thread that uses it, as io_uring likes it.
-      if (queue == nullptr) queue = bundle_.storage().MakeQueue();
+      resources.queue = &worker.GetQueue(bundle_.storage(), Queue());
+      // While the device fills this job's memory, a later one's is made ready.
+      if (index < report_.num_threads) resources.fresh = FreshMemoryOf(index);
+      resources.fresh_next = FreshMemoryOf(index + report_.num_threads);
       direct_bytes_ += job.end - job.begin;
-    }
-    return JobReader(requests_, options_.verify, {scratch, queue.get()}, context)
-        .Read(job, file, parts);
-  }
-
-  void OpenShard(uint32_t index, ShardSlot& shard) const {
-    auto file = WantsDirect(index) ? bundle_.OpenShardDirect(index) : bundle_.OpenShard(index);
-    if (file.ok()) {
-      shard.file = std::move(file).value();
     } else {
-      shard.open_status = std::move(file).status();
+      resources.fresh = FreshMemoryOf(index);
     }
+    return JobReader(requests_, options_.verify, resources, context)
+        .Read(job, file, parts_[index]);
   }
 
-  bool WantsDirect(uint32_t shard) const {
+  // Where a job's bytes go, as far as that memory has no pages yet.
+  MutableBytes FreshMemoryOf(size_t index) const {
+    if (index >= jobs_.size() || jobs_[index].ranges.size() > 1) return {};
+    const ReadJob& job = jobs_[index];
+    const ReadRequest& request = requests_[job.ranges.front()];
+    if (!request.fresh || request.out.empty()) return {};
+    return request.out.subspan(job.begin - request.entry.offset, job.end - job.begin);
+  }
+
+  io::QueueOptions Queue() const {
+    io::QueueOptions queue;
+    if (options_.block_size != 0) queue.block_size = options_.block_size;
+    if (options_.queue_depth != 0) queue.depth = options_.queue_depth;
+    return queue;
+  }
+
+  Result<std::unique_ptr<io::ReadableFile>> OpenShard(uint32_t index, uint64_t bytes) const {
+    return WantsDirect(index, bytes) ? bundle_.OpenShardDirect(index)
+                                     : bundle_.OpenShard(index);
+  }
+
+  bool WantsDirect(uint32_t shard, uint64_t bytes) const {
     if (options_.mode != ReadMode::kAuto) return options_.mode == ReadMode::kDirect;
+    if (bytes < kSmallRead) return false;
     const std::string path = bundle_.ShardPath(shard);
     const auto traits = io::ProbeFile(path);
     if (!traits.ok() || !traits->direct || traits->granule.offset > kMaxGranule) return false;
@@ -273,7 +300,7 @@ class ReadOperation {
   ReadReport report_;
   std::vector<ReadJob> jobs_;
   std::vector<std::vector<PartChecksum>> parts_;  // one list per job
-  std::map<uint32_t, ShardSlot> shards_;
+  std::map<uint32_t, Shard> shards_;
   std::atomic<uint64_t> direct_bytes_ = 0;
 
   std::mutex mutex_;

@@ -23,6 +23,7 @@
 #include "base/result.h"
 #include "engine/bundle.h"
 #include "engine/observer.h"
+#include "engine/stages.h"
 #include "format/entry.h"
 
 namespace tensorbundle::engine {
@@ -33,6 +34,7 @@ struct ReadRequest {
   // Of entry.size bytes; or empty: check the tensor only.  A string tensor arrives
   // encoded; whoever decodes it checks it (format/string_tensor.h).
   MutableBytes out;
+  bool fresh = false;  // nobody has touched that memory yet, so its pages are missing
 };
 
 // How a shard is read.  kAuto reads past the page cache where the file system can and the
@@ -43,6 +45,8 @@ struct ReadOptions {
   bool verify = true;
   ReadMode mode = ReadMode::kBuffered;
   size_t num_threads = 0;        // 0: one per processor
+  uint64_t block_size = 0;       // bytes per read; 0: by the kind of read
+  uint32_t queue_depth = 0;      // reads in flight per thread; 0: the queue's default
   Observer* observer = nullptr;  // may be null
 };
 
@@ -52,6 +56,9 @@ struct ReadReport {
   uint64_t direct_bytes = 0;  // of these: read past the page cache
   size_t num_threads = 0;
   double seconds = 0;
+  double plan_seconds = 0;   // of these: before anything was read
+  TransferSeconds stages;    // of all threads
+  std::string queue_reason;  // why a thread had no queue of the wanted kind
 };
 
 // What is wrong with one tensor; its status names tensor, path, shard and offset.

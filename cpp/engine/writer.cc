@@ -1,10 +1,7 @@
 #include "engine/writer.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <memory>
-#include <mutex>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -14,25 +11,20 @@
 #include "engine/extents.h"
 #include "engine/index_writer.h"
 #include "engine/plan.h"
+#include "engine/shared_file.h"
 #include "engine/thread_pool.h"
+#include "engine/worker.h"
 #include "format/entry.h"
 #include "format/naming.h"
 #include "format/slices.h"
 #include "format/table.h"
 #include "io/aligned_buffer.h"
-#include "io/transfer_queue.h"
 
 namespace tensorbundle::engine {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // Tensors from here on are placed congruently: the gap costs up to a granule each.
 constexpr uint64_t kCongruentSize = 64u << 10;  // bytes
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // One thread waits for the device, or fills its queue, while another checksums.  More
 // add nothing: benchmarks/save.py.
@@ -75,15 +67,6 @@ Result<std::vector<uint32_t>> SortByName(const std::vector<TensorView>& tensors)
   return order;
 }
 
-// One data file under construction: opened by the thread that comes first, synced and
-// closed by the one that finishes last.
-struct ShardFile {
-  std::once_flag opened;
-  Status open_status;
-  std::unique_ptr<io::WritableFile> file;
-  std::atomic<uint64_t> unwritten_extents = 0;
-};
-
 class SaveOperation {
  public:
   SaveOperation(io::Storage& storage, const std::string& prefix,
@@ -98,12 +81,18 @@ class SaveOperation {
         publication_,
         Publication::Begin(storage_, prefix_, static_cast<uint32_t>(plan_.shards.size()),
                            options_.durability));
+    report_.plan_seconds = SecondsSince(start);
     const Clock::time_point writing = Clock::now();
     TB_RETURN_IF_ERROR(WriteShards());
     report_.write_seconds = SecondsSince(writing);
+    const Clock::time_point publishing = Clock::now();
     TB_RETURN_IF_ERROR(publication_->PublishShards());
     TB_RETURN_IF_ERROR(WriteIndex(by_name));
     TB_RETURN_IF_ERROR(publication_->Commit());
+    report_.publish_seconds = SecondsSince(publishing);
+    const Clock::time_point removing = Clock::now();
+    publication_->RemoveReplaced();
+    report_.remove_seconds = SecondsSince(removing);
     report_.seconds = SecondsSince(start);
     return report_;
   }
@@ -128,8 +117,8 @@ class SaveOperation {
     TB_ASSIGN_OR_RETURN(plan_, MakePlan(wanted, plan_options));
     extents_ = CutIntoExtents(plan_, sizes);
     results_.resize(extents_.size());
-    shards_ = std::vector<ShardFile>(plan_.shards.size());
-    for (const Extent& extent : extents_) ++shards_[extent.shard].unwritten_extents;
+    shards_ = std::vector<SharedFile<io::WritableFile>>(plan_.shards.size());
+    for (const Extent& extent : extents_) shards_[extent.shard].AddJob();
     report_.num_tensors = tensors_.size();
     for (const PlannedShard& shard : plan_.shards) {
       report_.file_bytes += shard.size;
@@ -151,50 +140,58 @@ class SaveOperation {
     // One allocation for all, and queues that are gone before it is.
     TB_ASSIGN_OR_RETURN(const auto staging,
                         io::AlignedBuffer::Allocate(num_threads * staging_size));
-    std::vector<std::unique_ptr<io::TransferQueue>> queues(num_threads);
-    std::vector<WriteResources> resources(num_threads);
-    for (size_t i = 0; i < num_threads; ++i) {
-      resources[i].staging = staging.bytes().subspan(i * staging_size, staging_size);
-      resources[i].stage_all = options_.snapshot;
-    }
+    std::vector<Worker> workers(num_threads);
     RunOptions run;
     run.num_threads = num_threads;
     run.total_bytes = report_.tensor_bytes;
     run.observer = options_.observer;
-    return RunJobs(
+    const Status status = RunJobs(
         extents_.size(),
         [&](size_t index, JobContext& context) {
-          const size_t worker = context.worker();
-          // Made by the thread that uses it, as io_uring likes it.
-          if (queues[worker] == nullptr) queues[worker] = storage_.MakeQueue();
-          resources[worker].queue = queues[worker].get();
-          return WriteExtent(index, resources[worker], context);
+          Worker& worker = workers[context.worker()];
+          const size_t begin = context.worker() * staging_size;
+          const WriteResources resources = {staging.bytes().subspan(begin, staging_size),
+                                            &worker.GetQueue(storage_, Queue()),
+                                            &worker.seconds, BlockSize(), options_.snapshot};
+          return WriteExtent(index, resources, context);
         },
         run);
+    report_.stages = TotalSeconds(workers);
+    report_.queue_reason = SynchronousReason(workers);
+    return status;
+  }
+
+  uint64_t BlockSize() const {
+    if (options_.block_size != 0) return options_.block_size;
+    return options_.direct ? io::QueueOptions().block_size : kBufferedBlock;
+  }
+
+  io::QueueOptions Queue() const {
+    io::QueueOptions queue;
+    queue.block_size = BlockSize();
+    if (options_.queue_depth != 0) queue.depth = options_.queue_depth;
+    return queue;
   }
 
   Status WriteExtent(size_t index, const WriteResources& resources, JobContext& context) {
     const Extent& extent = extents_[index];
-    ShardFile& shard = shards_[extent.shard];
-    TB_RETURN_IF_ERROR(OpenShard(extent.shard));
+    SharedFile<io::WritableFile>& shard = shards_[extent.shard];
+    double& sync_seconds = resources.seconds->sync;
+    TB_ASSIGN_OR_RETURN(io::WritableFile* const file,
+                        shard.Get([&] { return OpenShard(extent.shard, sync_seconds); }));
     ExtentWriter writer(plan_, tensors_, resources, context);
-    TB_ASSIGN_OR_RETURN(results_[index], writer.Write(extent, *shard.file));
-    if (--shard.unwritten_extents > 0) return Status();
-    return FinishShard(extent.shard);
+    TB_ASSIGN_OR_RETURN(results_[index], writer.Write(extent, *file));
+    const std::unique_ptr<io::WritableFile> written = shard.FinishJob();
+    if (written == nullptr) return Status();
+    const StageTimer timer(sync_seconds);
+    return FinishShard(extent.shard, *written);
   }
 
-  Status OpenShard(uint32_t index) {
-    ShardFile& shard = shards_[index];
-    std::call_once(shard.opened, [&] {
-      auto file = publication_->CreateShard(index);
-      if (!file.ok()) {
-        shard.open_status = std::move(file).status();
-        return;
-      }
-      shard.file = std::move(file).value();
-      shard.open_status = Reserve(index, *shard.file);
-    });
-    return shard.open_status;
+  Result<std::unique_ptr<io::WritableFile>> OpenShard(uint32_t index, double& seconds) {
+    const StageTimer timer(seconds);
+    TB_ASSIGN_OR_RETURN(auto file, publication_->CreateShard(index));
+    TB_RETURN_IF_ERROR(Reserve(index, *file));
+    return file;
   }
 
   // A file that is mostly gaps (a very large alignment) stays sparse.
@@ -205,10 +202,9 @@ class SaveOperation {
     return shard.size / 2 <= bytes ? file.Allocate(shard.size) : Status();
   }
 
-  Status FinishShard(uint32_t index) {
-    const std::unique_ptr<io::WritableFile> file = std::move(shards_[index].file);
-    TB_RETURN_IF_ERROR(file->Truncate(plan_.shards[index].size));
-    return SyncAndClose(*file);
+  Status FinishShard(uint32_t index, io::WritableFile& file) {
+    TB_RETURN_IF_ERROR(file.Truncate(plan_.shards[index].size));
+    return SyncAndClose(file);
   }
 
   Status SyncAndClose(io::WritableFile& file) {
@@ -264,7 +260,7 @@ class SaveOperation {
   std::vector<ExtentResult> results_;  // one per extent
   // Before the shards, so that on failure their files are closed, then removed.
   std::unique_ptr<Publication> publication_;
-  std::vector<ShardFile> shards_;
+  std::vector<SharedFile<io::WritableFile>> shards_;
 };
 
 }  // namespace

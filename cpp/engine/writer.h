@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "engine/commit.h"
 #include "engine/observer.h"
+#include "engine/stages.h"
 #include "engine/tensor_view.h"
 #include "io/storage.h"
 
@@ -30,6 +31,8 @@ struct SaveOptions {
   size_t num_threads = 0;        // 0: one per processor, more where writes are direct
   bool snapshot = false;         // copy everything first: memory may change meanwhile
   bool direct = false;           // whether the storage writes past the page cache
+  uint64_t block_size = 0;       // bytes per write; 0: by the kind of write
+  uint32_t queue_depth = 0;      // writes in flight per thread; 0: the queue's default
   uint64_t memory_granule = 1;   // bytes: what its writes demand of addresses
   Observer* observer = nullptr;  // may be null
 };
@@ -42,8 +45,13 @@ struct SaveReport {
   uint64_t zero_copy_bytes = 0;  // written from the caller's memory
   uint64_t staged_bytes = 0;     // copied to a buffer first: small or strided tensors
   size_t num_threads = 0;
-  double seconds = 0;        // from call to return
-  double write_seconds = 0;  // of these: data written and synced
+  double seconds = 0;          // from call to return
+  double write_seconds = 0;    // of these: data written and synced
+  double plan_seconds = 0;     // of these: before anything was written
+  double publish_seconds = 0;  // of these: the index written, all renamed and synced
+  double remove_seconds = 0;   // of these: the replaced bundle's files removed
+  TransferSeconds stages;      // of all threads
+  std::string queue_reason;    // why a thread had no queue of the wanted kind
 };
 
 // Errors: kInvalidArgument  an empty name, one that reads as a partition's key, a bad

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/alignment.h"
 #include "base/arithmetic.h"
 
 namespace tensorbundle::io {
@@ -66,6 +67,17 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
 AlignedBuffer::~AlignedBuffer() {
   // munmap(2) takes whole pages, so it takes all that was kept for size_ bytes.
   Unmap(bytes());
+}
+
+void Populate(MutableBytes memory) {
+#ifdef MADV_POPULATE_WRITE  // Linux 5.14
+  if (memory.empty()) return;
+  const uint64_t page = PageSize();
+  const uint64_t before = reinterpret_cast<uintptr_t>(memory.data()) % page;
+  // The pages at both ends are mapped too, and keep what they hold.
+  ::madvise(memory.data() - before, AlignUp(memory.size() + before, page),
+            MADV_POPULATE_WRITE);
+#endif
 }
 
 }  // namespace tensorbundle::io

@@ -34,4 +34,8 @@ class AlignedBuffer {
   uint64_t size_ = 0;
 };
 
+// Gives fresh memory its pages, many in one call, ahead of whoever writes to it.  Only a
+// matter of time: what the system does not do now it does when a byte is touched.
+void Populate(MutableBytes memory);
+
 }  // namespace tensorbundle::io

@@ -37,7 +37,7 @@ class PosixStorage final : public Storage {
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> CreateDirect(const std::string& path) override;
   Result<std::unique_ptr<ReadableFile>> OpenDirect(const std::string& path) override;
-  std::unique_ptr<TransferQueue> MakeQueue() override;
+  std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
@@ -101,8 +101,9 @@ Result<std::unique_ptr<ReadableFile>> PosixStorage::OpenDirect(const std::string
       std::make_unique<PosixReadableFile>(path, std::move(file), granule));
 }
 
-std::unique_ptr<TransferQueue> PosixStorage::MakeQueue() {
-  return backend_ == Backend::kUring ? MakeRingQueue(MakeKernelRing) : MakeSynchronousQueue();
+std::unique_ptr<TransferQueue> PosixStorage::MakeQueue(const QueueOptions& options) {
+  if (backend_ != Backend::kUring) return MakeSynchronousQueue();
+  return MakeRingQueue(MakeKernelRing, options);
 }
 
 Status PosixStorage::Rename(const std::string& from, const std::string& to) {

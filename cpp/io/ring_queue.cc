@@ -50,7 +50,7 @@ Piece BlockOf(const Piece& whole, uint64_t position, uint64_t block_size) {
 
 class RingQueue final : public TransferQueue {
  public:
-  RingQueue(std::unique_ptr<Ring> ring, uint32_t depth);
+  RingQueue(std::unique_ptr<Ring> ring, const QueueOptions& options);
   RingQueue(const RingQueue&) = delete;
   RingQueue& operator=(const RingQueue&) = delete;
   ~RingQueue() override { static_cast<void>(WaitAll()); }
@@ -71,6 +71,7 @@ class RingQueue final : public TransferQueue {
   void Reap();                // waits for one completion
   void GiveUp();              // the ring is broken
 
+  const uint64_t block_size_;       // bytes
   std::unique_ptr<Ring> ring_;      // null once it is broken
   std::vector<Piece> slots_;        // by tag
   std::vector<size_t> free_;        // numbers of unused slots
@@ -79,8 +80,8 @@ class RingQueue final : public TransferQueue {
   Status status_;                   // the first failure, for good
 };
 
-RingQueue::RingQueue(std::unique_ptr<Ring> ring, uint32_t depth)
-    : ring_(std::move(ring)), slots_(depth) {
+RingQueue::RingQueue(std::unique_ptr<Ring> ring, const QueueOptions& options)
+    : block_size_(options.block_size), ring_(std::move(ring)), slots_(options.depth) {
   for (size_t slot = 0; slot < slots_.size(); ++slot) free_.push_back(slot);
 }
 
@@ -133,7 +134,7 @@ Result<TransferQueue::Ticket> RingQueue::SubmitRead(const ReadableFile& file, ui
 
 Result<TransferQueue::Ticket> RingQueue::Start(Piece whole) {
   whole.ticket = NewTicket();
-  const uint64_t block_size = std::max(kRingBlockSize, whole.goal.granule);
+  const uint64_t block_size = std::max(block_size_, whole.goal.granule);
   for (uint64_t at = 0; at < whole.goal.needed && status_.ok(); at += block_size) {
     while (free_.empty()) Reap();
     if (!status_.ok()) break;
@@ -206,18 +207,20 @@ Status RingQueue::WaitAll() {
 
 }  // namespace
 
-std::unique_ptr<TransferQueue> MakeRingQueue(std::unique_ptr<Ring> ring, uint32_t depth) {
-  return std::make_unique<RingQueue>(std::move(ring), depth);
+std::unique_ptr<TransferQueue> MakeRingQueue(std::unique_ptr<Ring> ring,
+                                             const QueueOptions& options) {
+  return std::make_unique<RingQueue>(std::move(ring), options);
 }
 
-std::unique_ptr<TransferQueue> MakeRingQueue(const RingFactory& make_ring) {
-  Result<std::unique_ptr<Ring>> ring = make_ring(kRingDepth);
-  if (!ring.ok()) return MakeSynchronousQueue();
-  return MakeRingQueue(std::move(*ring), kRingDepth);
+std::unique_ptr<TransferQueue> MakeRingQueue(const RingFactory& make_ring,
+                                             const QueueOptions& options) {
+  Result<std::unique_ptr<Ring>> ring = make_ring(options.depth);
+  if (!ring.ok()) return MakeSynchronousQueue(ring.status().message());
+  return MakeRingQueue(std::move(*ring), options);
 }
 
 UringSupport ProbeRing(const RingFactory& make_ring) {
-  const Status status = make_ring(kRingDepth).status();
+  const Status status = make_ring(QueueOptions().depth).status();
   return {status.ok(), status.message()};
 }
 

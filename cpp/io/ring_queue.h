@@ -22,13 +22,13 @@
 
 namespace tensorbundle::io {
 
-inline constexpr uint32_t kRingDepth = 8;                      // requests in flight
-inline constexpr uint64_t kRingBlockSize = uint64_t{4} << 20;  // bytes per request
+// REQUIRES: the ring was made for options.depth
+std::unique_ptr<TransferQueue> MakeRingQueue(std::unique_ptr<Ring> ring,
+                                             const QueueOptions& options);
 
-std::unique_ptr<TransferQueue> MakeRingQueue(std::unique_ptr<Ring> ring, uint32_t depth);
-
-// On a ring from `make_ring`; where none is granted, a synchronous queue.
-std::unique_ptr<TransferQueue> MakeRingQueue(const RingFactory& make_ring);
+// On a ring from `make_ring`; where none is granted, a synchronous queue that says why.
+std::unique_ptr<TransferQueue> MakeRingQueue(const RingFactory& make_ring,
+                                             const QueueOptions& options);
 
 // Whether `make_ring` makes one, and what it said if not.
 UringSupport ProbeRing(const RingFactory& make_ring);

@@ -4,7 +4,9 @@
 
 namespace tensorbundle::io {
 
-std::unique_ptr<TransferQueue> Storage::MakeQueue() { return MakeSynchronousQueue(); }
+std::unique_ptr<TransferQueue> Storage::MakeQueue(const QueueOptions& /*options*/) {
+  return MakeSynchronousQueue();
+}
 
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');

@@ -27,6 +27,12 @@ namespace tensorbundle::io {
 
 class TransferQueue;
 
+// What a queue keeps in flight; one that waits for each transfer has no use for it.
+struct QueueOptions {
+  uint32_t depth = 8;                       // requests, at least 1
+  uint64_t block_size = uint64_t{4} << 20;  // bytes of each, a multiple of any granule
+};
+
 // Held from TryLock() until it is destroyed; nothing is left behind then.
 class Lock {
  public:
@@ -65,7 +71,7 @@ class Storage {
 
   // For one thread's transfers, to and from files of any storage.  One that does each
   // transfer at once, where this storage has, or is granted, nothing better.
-  virtual std::unique_ptr<TransferQueue> MakeQueue();
+  virtual std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options);
 
   // Replaces what stands at `to`.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;

@@ -1,10 +1,14 @@
 #include "io/transfer_queue.h"
 
+#include <utility>
+
 namespace tensorbundle::io {
 namespace {
 
 class SynchronousQueue final : public TransferQueue {
  public:
+  explicit SynchronousQueue(std::string reason) : reason_(std::move(reason)) {}
+
   Result<Ticket> SubmitWrite(WritableFile& file, uint64_t offset, Bytes bytes) override {
     if (status_.ok()) status_ = file.WriteAt(offset, bytes);
     return NextTicket();
@@ -16,6 +20,8 @@ class SynchronousQueue final : public TransferQueue {
   }
   Status Wait(Ticket /*ticket*/) override { return status_; }
   Status WaitAll() override { return status_; }
+  bool is_synchronous() const override { return true; }
+  std::string synchronous_reason() const override { return reason_; }
 
  private:
   Result<Ticket> NextTicket() {
@@ -23,14 +29,15 @@ class SynchronousQueue final : public TransferQueue {
     return ++last_;
   }
 
+  const std::string reason_;
   Status status_;  // the first failure, for good
   Ticket last_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<TransferQueue> MakeSynchronousQueue() {
-  return std::make_unique<SynchronousQueue>();
+std::unique_ptr<TransferQueue> MakeSynchronousQueue(std::string reason) {
+  return std::make_unique<SynchronousQueue>(std::move(reason));
 }
 
 }  // namespace tensorbundle::io

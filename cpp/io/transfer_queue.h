@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -46,9 +47,13 @@ class TransferQueue {
 
   // Returns when nothing is in flight.
   virtual Status WaitAll() = 0;
+
+  // Whether Submit...() does the whole transfer before it returns, and, where better was
+  // wanted, why.
+  virtual bool is_synchronous() const { return false; }
+  virtual std::string synchronous_reason() const { return ""; }
 };
 
-// A queue whose Submit...() does the whole transfer before it returns.
-std::unique_ptr<TransferQueue> MakeSynchronousQueue();
+std::unique_ptr<TransferQueue> MakeSynchronousQueue(std::string reason = "");
 
 }  // namespace tensorbundle::io

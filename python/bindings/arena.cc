@@ -35,6 +35,7 @@ std::shared_ptr<io::AlignedBuffer> AllocateArena(std::vector<engine::ReadRequest
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].out.empty()) continue;
     requests[i].out = arena->bytes().subspan(offsets[i], requests[i].entry.size);
+    requests[i].fresh = true;
   }
   return arena;
 }

@@ -14,6 +14,7 @@
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
+#include "bindings/stages.h"
 #include "engine/bundle.h"
 #include "engine/reader.h"
 #include "io/backend.h"
@@ -29,6 +30,8 @@ using format::Entry;
 struct ReadArguments {
   bool verify = true;
   size_t num_threads = 0;
+  uint64_t block_size = 0;
+  uint32_t queue_depth = 0;
   py::object progress;
 };
 
@@ -110,7 +113,8 @@ class PyBundle {
     if (!misaligned_at.empty()) {
       py::list nowhere;
       for (size_t i = 0; i < misaligned_at.size(); ++i) nowhere.append(py::none());
-      const ReadArguments again{false, arguments.num_threads, arguments.progress};
+      ReadArguments again = arguments;
+      again.verify = false;
       const py::list copies = Load(misaligned, nowhere, dtypes, again)[0];
       for (size_t i = 0; i < misaligned_at.size(); ++i) arrays[misaligned_at[i]] = copies[i];
     }
@@ -253,6 +257,8 @@ class PyBundle {
                    : *backend_ == io::Backend::kBuffered ? engine::ReadMode::kBuffered
                                                          : engine::ReadMode::kDirect;
     options.num_threads = arguments.num_threads;
+    options.block_size = arguments.block_size;
+    options.queue_depth = arguments.queue_depth;
     options.observer = &observer;
     return options;
   }
@@ -273,6 +279,10 @@ class PyBundle {
     out["direct_bytes"] = report.direct_bytes;
     out["num_threads"] = report.num_threads;
     out["seconds"] = report.seconds;
+    out["queue_reason"] = report.queue_reason;
+    py::dict stages = StagesToPython(report.stages);
+    stages["plan"] = report.plan_seconds;
+    out["stages"] = stages;
     return out;
   }
 
@@ -284,10 +294,13 @@ class PyBundle {
 
 void RegisterBundle(py::module_& module) {
   py::class_<ReadArguments>(module, "ReadOptions")
-      .def(py::init([](bool verify, size_t num_threads, py::object progress) {
-             return ReadArguments{verify, num_threads, std::move(progress)};
+      .def(py::init([](bool verify, size_t num_threads, uint64_t block_size,
+                       uint32_t queue_depth, py::object progress) {
+             return ReadArguments{verify, num_threads, block_size, queue_depth,
+                                  std::move(progress)};
            }),
-           py::kw_only(), py::arg("verify"), py::arg("num_threads"), py::arg("progress"));
+           py::kw_only(), py::arg("verify"), py::arg("num_threads"), py::arg("block_size"),
+           py::arg("queue_depth"), py::arg("progress"));
   py::class_<PyBundle>(module, "Bundle")
       .def(py::init<const std::string&, const std::string&>(), py::arg("prefix"),
            py::arg("backend"))

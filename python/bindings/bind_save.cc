@@ -9,6 +9,7 @@
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
+#include "bindings/stages.h"
 #include "engine/backend_choice.h"
 #include "engine/writer.h"
 #include "io/backend.h"
@@ -96,8 +97,15 @@ py::dict ReportToPython(const engine::SaveReport& report,
   out["num_threads"] = report.num_threads;
   out["seconds"] = report.seconds;
   out["write_seconds"] = report.write_seconds;
-  out["backend"] = py::str(io::BackendName(choice.backend));
-  out["backend_reason"] = choice.reason;
+  py::dict stages = StagesToPython(report.stages);
+  stages["plan"] = report.plan_seconds;
+  stages["publish"] = report.publish_seconds;
+  stages["remove"] = report.remove_seconds;
+  out["stages"] = stages;
+  // io_uring may be granted to the probe, and refused to a thread a moment later.
+  const bool refused = !report.queue_reason.empty();
+  out["backend"] = py::str(io::BackendName(refused ? io::Backend::kDirect : choice.backend));
+  out["backend_reason"] = refused ? report.queue_reason : choice.reason;
   return out;
 }
 
@@ -134,7 +142,8 @@ Result<py::dict> RunSave(const SaveArguments& arguments,
 // keeps the arrays alive: the views borrow their memory.
 py::dict Save(const std::string& prefix, const py::list& tensors, uint32_t num_shards,
               uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
-              size_t num_threads, py::object progress) {
+              size_t num_threads, uint64_t block_size, uint32_t queue_depth,
+              py::object progress) {
   const std::vector<engine::TensorView> views = MakeViews(tensors);
   PythonObserver observer(std::move(progress));
   SaveArguments arguments;
@@ -146,6 +155,8 @@ py::dict Save(const std::string& prefix, const py::list& tensors, uint32_t num_s
       durable ? engine::Durability::kFull : engine::Durability::kNone;
   arguments.options.snapshot = snapshot;
   arguments.options.num_threads = num_threads;
+  arguments.options.block_size = block_size;
+  arguments.options.queue_depth = queue_depth;
   arguments.options.observer = &observer;
   return ValueOrThrow(RunSave(arguments, views));
 }
@@ -156,7 +167,7 @@ void RegisterSave(py::module_& module) {
   module.def("save", &Save, py::arg("prefix"), py::arg("tensors"), py::kw_only(),
              py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
              py::arg("backend"), py::arg("snapshot"), py::arg("num_threads"),
-             py::arg("progress"));
+             py::arg("block_size"), py::arg("queue_depth"), py::arg("progress"));
 }
 
 }  // namespace tensorbundle::bindings

@@ -18,11 +18,21 @@ def save(
     backend: str,
     snapshot: bool,
     num_threads: int,
+    block_size: int,
+    queue_depth: int,
     progress: _Progress,
 ) -> dict[str, Any]: ...
 
 class ReadOptions:
-    def __init__(self, *, verify: bool, num_threads: int, progress: _Progress) -> None: ...
+    def __init__(
+        self,
+        *,
+        verify: bool,
+        num_threads: int,
+        block_size: int,
+        queue_depth: int,
+        progress: _Progress,
+    ) -> None: ...
 
 class Bundle:
     def __init__(self, prefix: bytes, backend: str) -> None: ...

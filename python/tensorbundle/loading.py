@@ -15,7 +15,7 @@ from tensorbundle import dtypes, reading
 from tensorbundle import tensors as _tensors
 from tensorbundle.errors import CheckpointGoneError
 from tensorbundle.paths import open_core
-from tensorbundle.reports import LoadReport
+from tensorbundle.reports import LoadReport, LoadStages
 from tensorbundle.saving import check_backend
 
 __all__ = ["LoadedTensors", "load"]
@@ -42,6 +42,8 @@ def load(
     into: Mapping[str, Any] | None = None,
     backend: str = "auto",
     num_threads: int | None = None,
+    block_size: int | None = None,
+    queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> LoadedTensors:
     """Load tensors from a checkpoint, as copies of their own or as mapped views.
@@ -72,6 +74,11 @@ def load(
         is not mostly cached.
     num_threads
         Threads that read and checksum; ``None`` means one per CPU of this process.
+    block_size
+        Bytes per read, a multiple of 65,536; ``None`` means 4 MiB past the page cache and
+        256 KiB through it.
+    queue_depth
+        Reads in flight per thread with io_uring; ``None`` means 8.
     progress
         Called now and then, on this thread, with the bytes done and in total. What it
         raises cancels the load.
@@ -114,7 +121,13 @@ def load(
         raise ValueError("into= copies, so it cannot be combined with mmap=True")
     path = os.fspath(prefix)
     checked = (not mmap) if verify is None else verify
-    options = reading.read_options(verify=checked, num_threads=num_threads, progress=progress)
+    options = reading.read_options(
+        verify=checked,
+        num_threads=num_threads,
+        block_size=block_size,
+        queue_depth=queue_depth,
+        progress=progress,
+    )
     wanted = None if names is None else _as_names(names)
     loaded = _load_current(path, wanted, into or {}, backend, options, mmap)
     loaded.report = dataclasses.replace(
@@ -153,7 +166,7 @@ def _load_once(
     wanted = names if names is not None else list(into) or core.names()
     if mmap:
         arrays, copied, total, mapped = reading.map_tensors(core, wanted, options)
-        report = {"bytes": total, "direct_bytes": 0, "num_threads": 1}
+        report: dict[str, Any] = {"bytes": total, "direct_bytes": 0, "num_threads": 1}
     else:
         arrays, report = _read(core, wanted, into, options)
         copied, mapped = [], 0
@@ -168,6 +181,7 @@ def _load_once(
         verified=False,
         zero_copy_bytes=mapped,
         direct_bytes=report["direct_bytes"],
+        stages=LoadStages.of(report.get("stages", {})),
         copied=tuple(copied),
     )
     return loaded

@@ -12,7 +12,7 @@ import numpy as np
 from tensorbundle import dtypes
 from tensorbundle.core import _core
 from tensorbundle.errors import MissingTensorError, UnsupportedError
-from tensorbundle.saving import check_threads
+from tensorbundle.saving import check_block_size, check_queue_depth, check_threads
 
 __all__ = [
     "find",
@@ -34,11 +34,17 @@ def read_options(
     *,
     verify: bool,
     num_threads: int | None = None,
+    block_size: int | None = None,
+    queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> _core.ReadOptions:
     """Check how to read, and make what the core takes."""
     return _core.ReadOptions(
-        verify=verify, num_threads=check_threads(num_threads), progress=progress
+        verify=verify,
+        num_threads=check_threads(num_threads),
+        block_size=check_block_size(block_size),
+        queue_depth=check_queue_depth(queue_depth),
+        progress=progress,
     )
 
 
@@ -46,6 +52,8 @@ def read_backend(report: dict[str, Any], backend: str) -> str:
     """Name the way most of the bytes came, given what was asked for."""
     if 2 * report["direct_bytes"] <= report["bytes"]:
         return "buffered"
+    if report["queue_reason"]:
+        return "direct"
     return "uring" if backend == "auto" else backend
 
 

@@ -5,7 +5,58 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-__all__ = ["Fault", "LoadReport", "SaveReport", "VerifyReport"]
+__all__ = ["Fault", "LoadReport", "LoadStages", "SaveReport", "SaveStages", "VerifyReport"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Stages:
+    copy: float = 0.0
+    """To or from a buffer; the checksum is taken in the same pass."""
+    checksum: float = 0.0
+    """Of bytes that need no copy."""
+    submit: float = 0.0
+    """In the calls that start transfers; through the page cache, that make them."""
+    wait: float = 0.0
+    """For the device."""
+
+    @classmethod
+    def of(cls, seconds: dict[str, float]) -> Any:
+        """Take what the core has measured."""
+        fields = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in seconds.items() if name in fields})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SaveStages(_Stages):
+    """Where a save's time went, in seconds.
+
+    `plan`, `publish` and `remove` are parts of the whole; the others are added over the
+    threads, so together they can be more than the time that passed.
+    """
+
+    plan: float = 0.0
+    """Before anything was written."""
+    sync: float = 0.0
+    """Reserving space for data files, and until they were durable."""
+    publish: float = 0.0
+    """Writing the index, renaming, and syncing the directory."""
+    remove: float = 0.0
+    """Removing the data files of the checkpoint that was replaced."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadStages(_Stages):
+    """Where a load's time went, in seconds.
+
+    `plan` is a part of the whole; the others are added over the threads, so together they
+    can be more than the time that passed. All are 0 for what was only mapped.
+    """
+
+    plan: float = 0.0
+    """Before anything was read."""
+    page_faults: float = 0.0
+    """Until the system had given fresh memory its pages, as far as that was done ahead of
+    the reads."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +98,8 @@ class SaveReport(_Report):
     """Why `backend` is nothing faster; empty where nothing is."""
     write_seconds: float
     """Of `seconds`: until all data was written and synced."""
+    stages: SaveStages
+    """Where the time went."""
     durability: str
     """``"full"``: on the device when `save` returned; ``"none"``: not synced."""
 
@@ -61,6 +114,8 @@ class LoadReport(_Report):
     """Mapped, not read."""
     direct_bytes: int
     """Read past the page cache."""
+    stages: LoadStages
+    """Where the time went."""
     copied: tuple[str, ...]
     """Tensors that ``mmap=True`` read after all, since their place in the file does not
     suit their dtype (TensorFlow packs tensors without padding)."""

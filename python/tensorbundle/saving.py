@@ -9,11 +9,22 @@ from typing import Any, Literal
 from tensorbundle import tensors as _tensors
 from tensorbundle.core import _core
 from tensorbundle.paths import absolute
-from tensorbundle.reports import SaveReport
+from tensorbundle.reports import SaveReport, SaveStages
 
-__all__ = ["BACKENDS", "check_backend", "check_threads", "save"]
+__all__ = [
+    "BACKENDS",
+    "check_backend",
+    "check_block_size",
+    "check_queue_depth",
+    "check_threads",
+    "save",
+]
 
 BACKENDS = ("auto", "buffered", "direct", "uring")
+
+_BLOCK_UNIT = 1 << 16  # bytes: a multiple of the direct-I/O granule of any device
+_MAX_BLOCK = 1 << 30  # bytes: one system call moves less than 2 GiB
+_MAX_DEPTH = 4096  # what every kernel's io_uring grants
 
 
 def save(
@@ -26,6 +37,8 @@ def save(
     backend: str = "auto",
     snapshot: bool = False,
     num_threads: int | None = None,
+    block_size: int | None = None,
+    queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> SaveReport:
     """Save tensors as a checkpoint that TensorFlow reads: all of them, or nothing.
@@ -69,6 +82,11 @@ def save(
     num_threads
         Threads that checksum and write; ``None`` means one per CPU of this process, and
         at least 2 where writes bypass the page cache.
+    block_size
+        Bytes per write, a multiple of 65,536; ``None`` means 4 MiB past the page cache
+        and 256 KiB through it.
+    queue_depth
+        Writes in flight per thread with io_uring; ``None`` means 8.
     progress
         Called now and then, on this thread, with the bytes done and in total. What it
         raises cancels the save.
@@ -117,9 +135,12 @@ def save(
         backend=backend,
         snapshot=snapshot,
         num_threads=check_threads(num_threads),
+        block_size=check_block_size(block_size),
+        queue_depth=check_queue_depth(queue_depth),
         progress=progress,
     )
-    return SaveReport(prefix=path, durability=durability, **report)
+    stages = SaveStages.of(report.pop("stages"))
+    return SaveReport(prefix=path, durability=durability, stages=stages, **report)
 
 
 def check_backend(backend: str) -> None:
@@ -131,6 +152,25 @@ def check_backend(backend: str) -> None:
 def check_threads(num_threads: int | None) -> int:
     """Give the core's number of threads, where 0 stands for its default."""
     return _positive("num_threads", num_threads)
+
+
+def check_block_size(block_size: int | None) -> int:
+    """Give the core's bytes per transfer, where 0 stands for its default."""
+    size = _positive("block_size", block_size)
+    if size % _BLOCK_UNIT or size > _MAX_BLOCK:
+        raise ValueError(
+            f"block_size must be a multiple of {_BLOCK_UNIT} bytes and at most {_MAX_BLOCK},"
+            f" not {size}"
+        )
+    return size
+
+
+def check_queue_depth(queue_depth: int | None) -> int:
+    """Give the core's transfers in flight per thread, where 0 stands for its default."""
+    depth = _positive("queue_depth", queue_depth)
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"queue_depth must be at most {_MAX_DEPTH}, not {depth}")
+    return depth
 
 
 def _positive(name: str, value: int | None) -> int:

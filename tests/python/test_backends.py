@@ -172,3 +172,58 @@ def test_an_unknown_backend_is_refused(prefix):
         tb.save(prefix, {"a": 1}, backend="magic")
     with pytest.raises(ValueError, match="auto, buffered, direct, uring"):
         tb.load(prefix, backend="magic")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("block_size", [65_536, 3 * 65_536, 32 * MIB])
+@pytest.mark.parametrize("queue_depth", [1, 64])
+def test_blocks_and_depths_change_nothing_but_the_pace(
+    prefix, tensors, direct_disk, backend, block_size, queue_depth
+):
+    options = {"backend": backend, "block_size": block_size, "queue_depth": queue_depth}
+    tb.save(prefix, tensors, num_threads=3, **options)
+    assert_all_same(tb.load(prefix, num_threads=3, **options), tensors)
+    own = {name: np.zeros_like(array) for name, array in tensors.items() if name != "text"}
+    own = {name: np.ascontiguousarray(array) for name, array in own.items()}
+    loaded = tb.load(prefix, into=own, **options)
+    assert_all_same(loaded, {name: tensors[name] for name in own})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"block_size": 4096}, "multiple of 65536"),
+        ({"block_size": 3 << 29}, "at most 1073741824"),
+        ({"block_size": 0}, "positive"),
+        ({"queue_depth": 0}, "positive"),
+        ({"queue_depth": 5000}, "at most 4096"),
+    ],
+)
+def test_a_block_or_depth_that_cannot_work_is_refused(prefix, options, told):
+    with pytest.raises(ValueError, match=told):
+        tb.save(prefix, {"a": np.zeros(1)}, **options)
+    assert listing(prefix) == []
+    tb.save(prefix, {"a": np.zeros(1)})
+    with pytest.raises(ValueError, match=told):
+        tb.load(prefix, **options)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_reports_tell_where_the_time_went(prefix, direct_disk, backend):
+    big = {"a": aligned(40 * MIB, 0), "b": np.arange(1000)}
+    saved = tb.save(prefix, big, backend=backend, num_threads=2)
+    stages = saved.as_dict()["stages"]
+    assert set(stages) == {
+        "plan", "copy", "checksum", "submit", "wait", "sync", "publish", "remove",
+    }  # fmt: skip
+    assert stages["checksum"] > 0
+    assert stages["publish"] > 0
+    assert stages["submit" if backend == "buffered" else "wait"] > 0
+    assert saved.stages.plan + saved.stages.publish + saved.stages.remove <= saved.seconds
+    loaded = tb.load(prefix, backend=backend, num_threads=2).report
+    stages = loaded.as_dict()["stages"]
+    assert set(stages) == {"plan", "page_faults", "copy", "checksum", "submit", "wait"}
+    assert stages["checksum"] > 0
+    assert stages["page_faults"] > 0
+    assert stages["submit" if backend == "buffered" else "wait"] > 0
+    assert max(tb.load(prefix, mmap=True).report.as_dict()["stages"].values()) == 0

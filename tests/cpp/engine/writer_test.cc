@@ -6,6 +6,7 @@
 #include "engine/extents.h"
 #include "engine/tensors.h"
 #include "format/naming.h"
+#include "io/faulty_storage.h"
 
 namespace tensorbundle::engine {
 namespace {
@@ -197,6 +198,50 @@ TEST_F(WriterTest, ACancelledSaveLeavesTheOldBundleAndNothingElse) {
             Code::kCancelled);
   EXPECT_EQ(ListSorted(*storage_, "d"), (Names{"x.data-00000-of-00001", "x.index"}));
   EXPECT_TRUE(ExpectHolds(storage_, "d/x", first).ok());
+}
+
+TEST_F(WriterTest, TheReportTellsOfARefusedQueue) {
+  TestTensors tensors;
+  tensors.Add("w", 1000);
+  io::FaultyStorage storage(*storage_);
+  storage.RefuseQueues("io_uring_setup: Operation not permitted");
+  const auto report = Save(storage, "d/x", tensors.views(), Options(1, 64));
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->queue_reason, "io_uring_setup: Operation not permitted");
+  EXPECT_EQ(Save(*storage_, "d/x", tensors.views(), Options(1, 64))->queue_reason, "");
+}
+
+TEST_F(WriterTest, AQueueIsMadeAsTheCallerWants) {
+  TestTensors tensors;
+  tensors.Add("w", 1000);
+  io::FaultyStorage storage(*storage_);
+  SaveOptions options = Options(1, 64);
+  options.block_size = 3 << 16;
+  options.queue_depth = 5;
+  ASSERT_TRUE(Save(storage, "d/x", tensors.views(), options).ok());
+  EXPECT_EQ(storage.last_queue().block_size, uint64_t{3} << 16);
+  EXPECT_EQ(storage.last_queue().depth, 5u);
+}
+
+TEST_F(WriterTest, TheStagesAreWithinTheTimeThatPassed) {
+  TestTensors tensors;
+  tensors.Add("large", 40 << 20);
+  for (int i = 0; i < 100; ++i) tensors.Add("small" + std::to_string(i), 1000);
+  SaveOptions options = Options(2, 64);
+  options.num_threads = 2;
+  const auto report = Save(*storage_, "d/x", tensors.views(), options);
+  ASSERT_TRUE(report.ok());
+  const TransferSeconds& stages = report->stages;
+  const double threads =
+      stages.copy + stages.checksum + stages.submit + stages.wait + stages.sync;
+  EXPECT_GT(stages.checksum, 0);
+  EXPECT_GT(stages.copy, 0);
+  EXPECT_GT(stages.submit, 0);
+  EXPECT_GT(threads, 0.5 * report->write_seconds) << "most of the time is in some stage";
+  EXPECT_LE(threads, 2 * report->write_seconds);
+  EXPECT_LE(report->plan_seconds + report->write_seconds + report->publish_seconds +
+                report->remove_seconds,
+            report->seconds);
 }
 
 }  // namespace

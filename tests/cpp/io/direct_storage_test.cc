@@ -120,7 +120,7 @@ TEST_F(DirectStorageTest, AMisalignedRequestIsAClearError) {
   ASSERT_OK(reader.status());
   ExpectCode((*reader)->ReadAt(0, memory_.bytes().subspan(1, granule)), Code::kInvalidArgument,
              Path("b"));
-  const auto queue = MakeStorage(Backend::kUring)->MakeQueue();
+  const auto queue = MakeStorage(Backend::kUring)->MakeQueue({});
   ExpectCode(queue->SubmitRead(**reader, 0, memory_.bytes().first(1)).status(),
              Code::kInvalidArgument, Path("b"));
 }

@@ -188,7 +188,11 @@ Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenDirect(const std::strin
       std::make_unique<FaultyReadableFile>(script_, std::move(file)));
 }
 
-std::unique_ptr<TransferQueue> FaultyStorage::MakeQueue() { return wrapped_.MakeQueue(); }
+std::unique_ptr<TransferQueue> FaultyStorage::MakeQueue(const QueueOptions& options) {
+  last_queue_ = options;
+  if (!queue_refusal_.empty()) return MakeSynchronousQueue(queue_refusal_);
+  return wrapped_.MakeQueue(options);
+}
 
 Status FaultyStorage::Rename(const std::string& from, const std::string& to) {
   TB_RETURN_IF_ERROR(script_->Count({Operation::kRename, from, 0, 0, to}));

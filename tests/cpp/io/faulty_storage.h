@@ -80,6 +80,10 @@ class FaultyStorage final : public Storage {
   uint64_t calls() const;
   uint64_t calls(Operation operation) const;
 
+  // From now on its queues are synchronous, and say so; empty: as the wrapped one's.
+  void RefuseQueues(std::string reason) { queue_refusal_ = std::move(reason); }
+  QueueOptions last_queue() const { return last_queue_; }  // one that was asked for
+
   // Every call so far, in the order of their counting.
   std::vector<Call> log() const;
 
@@ -90,7 +94,7 @@ class FaultyStorage final : public Storage {
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> CreateDirect(const std::string& path) override;
   Result<std::unique_ptr<ReadableFile>> OpenDirect(const std::string& path) override;
-  std::unique_ptr<TransferQueue> MakeQueue() override;
+  std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
@@ -104,6 +108,8 @@ class FaultyStorage final : public Storage {
 
  private:
   Storage& wrapped_;
+  std::string queue_refusal_;
+  QueueOptions last_queue_;
   const std::shared_ptr<Script> script_;
 };
 

@@ -156,7 +156,7 @@ TYPED_TEST(FaultyQueueTest, QueuedTransfersMeetTheFaults) {
   EXPECT_EQ((*file)->granule(), (*plain)->granule());
   const auto memory = AlignedBuffer::Allocate(8192);
   ASSERT_OK(memory.status());
-  const auto queue = storage.MakeQueue();
+  const auto queue = storage.MakeQueue({});
   EXPECT_OK(queue->SubmitWrite(**file, 0, memory->bytes()).status());
   ExpectSystemError(queue->SubmitWrite(**file, 8192, memory->bytes()).status(), EIO,
                     this->Path("a"));
@@ -172,7 +172,7 @@ TYPED_TEST(FaultyQueueTest, QueuedReadsAreCounted) {
   ASSERT_OK(file.status());
   const auto memory = AlignedBuffer::Allocate(8192);
   ASSERT_OK(memory.status());
-  const auto queue = storage.MakeQueue();
+  const auto queue = storage.MakeQueue({});
   ExpectSystemError(queue->SubmitRead(**file, 0, memory->bytes()).status(), EIO,
                     this->Path("a"));
 }

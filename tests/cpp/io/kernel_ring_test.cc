@@ -55,7 +55,7 @@ TEST_F(KernelRingTest, AUringQueueIsARingThatNoOtherProgramInherits) {
   int rings = 0;
   EXPECT_EQ(InheritedRings(&rings), 0);
   EXPECT_EQ(rings, 0);
-  const auto queue = storage_->MakeQueue();
+  const auto queue = storage_->MakeQueue({});
   EXPECT_EQ(InheritedRings(&rings), 0);
   EXPECT_EQ(rings, 1);
 }
@@ -63,7 +63,7 @@ TEST_F(KernelRingTest, AUringQueueIsARingThatNoOtherProgramInherits) {
 TEST_F(KernelRingTest, NothingIsLeftOpen) {
   const size_t before = OpenDescriptors();
   {
-    const auto queue = storage_->MakeQueue();
+    const auto queue = storage_->MakeQueue({});
     const auto file = storage_->CreateDirect(Path("a"));
     ASSERT_OK(file.status());
     ASSERT_OK(queue->SubmitWrite(**file, 0, memory_.bytes()).status());
@@ -73,7 +73,7 @@ TEST_F(KernelRingTest, NothingIsLeftOpen) {
 }
 
 TEST_F(KernelRingTest, AQueueMayBeUsedByAnotherThreadThanTheOneThatMadeIt) {
-  auto queue = storage_->MakeQueue();
+  auto queue = storage_->MakeQueue({});
   const auto file = storage_->CreateDirect(Path("a"));
   ASSERT_OK(file.status());
   std::thread([&] {
@@ -86,7 +86,7 @@ TEST_F(KernelRingTest, AQueueMayBeUsedByAnotherThreadThanTheOneThatMadeIt) {
 TEST_F(KernelRingTest, AWriteToADescriptorForReadingFails) {
   WriteFile(*storage_, Path("a"), "x");
   PosixWritableFile file(Path("a"), UniqueFd(::open(Path("a").c_str(), O_RDONLY | O_CLOEXEC)));
-  const auto queue = storage_->MakeQueue();
+  const auto queue = storage_->MakeQueue({});
   const auto ticket = queue->SubmitWrite(file, 8192, memory_.bytes().first(4096));
   ASSERT_OK(ticket.status());  // the kernel's answer comes later
   const Status status = queue->Wait(*ticket);
@@ -101,7 +101,7 @@ TEST_F(KernelRingTest, AFileBeyondTheSizeLimitIsRefused) {
   Status status;
   {
     const FileSizeLimit limit(1 << 20);
-    const auto queue = storage_->MakeQueue();
+    const auto queue = storage_->MakeQueue({});
     ASSERT_OK(queue->SubmitWrite(**file, 0, memory_.bytes()).status());
     status = queue->WaitAll();
   }
@@ -112,7 +112,7 @@ TEST_F(KernelRingTest, AFullDiskFailsTheTransferWhereItStopped) {
   const std::string failed = WithSmallDisk(directory_.path(), [&] {
     const auto file = storage_->Create(Path("a"));
     ASSERT_OK(file.status());
-    const auto queue = storage_->MakeQueue();
+    const auto queue = storage_->MakeQueue({});
     ASSERT_OK(queue->SubmitWrite(**file, 0, memory_.bytes().first(2 << 20)).status());
     const Status status = queue->WaitAll();
     ExpectSystemError(status, ENOSPC, Path("a"));
@@ -127,7 +127,7 @@ TEST_F(KernelRingTest, AFileThatShrankSinceItWasOpenedIsOutOfBounds) {
   ASSERT_OK(file.status());
   ASSERT_EQ(::truncate(Path("a").c_str(), 700), 0);
   const uint64_t size = AlignUp(10000, (*file)->granule().offset);
-  const auto queue = storage_->MakeQueue();
+  const auto queue = storage_->MakeQueue({});
   ASSERT_OK(queue->SubmitRead(**file, 0, memory_.bytes().first(size)).status());
   ExpectCode(queue->WaitAll(), Code::kOutOfBounds, Path("a"));
   const Status status = (*file)->ReadAt(0, memory_.bytes().first(size));
@@ -138,7 +138,7 @@ TEST_F(KernelRingTest, AFileThatShrankSinceItWasOpenedIsOutOfBounds) {
 TEST_F(KernelRingTest, AChildOfAForkMayExitWhileTheParentsQueueWorks) {
   const auto file = storage_->CreateDirect(Path("a"));
   ASSERT_OK(file.status());
-  const auto queue = storage_->MakeQueue();
+  const auto queue = storage_->MakeQueue({});
   ASSERT_OK(queue->SubmitWrite(**file, 0, memory_.bytes()).status());
   const pid_t child = ::fork();
   if (child == 0) ::_exit(0);

@@ -19,6 +19,8 @@ namespace {
 // A multiple of every granule there is, and of a page.
 constexpr uint64_t kUnit = 4096;
 
+constexpr uint64_t kBlockSize = QueueOptions().block_size;
+
 // Bytes that depend on where they stand, so that a block in the wrong place is seen.
 void Fill(MutableBytes bytes, uint64_t offset) {
   for (uint64_t at = 0; at + 8 <= bytes.size(); at += 8) {
@@ -69,7 +71,7 @@ TYPED_TEST_SUITE(QueueConformanceTest, StorageKinds, StorageKindNames);
 TYPED_TEST(QueueConformanceTest, TicketsAscendByOne) {
   const auto file = this->Create("a");
   const AlignedBuffer memory = Memory(kUnit);
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   for (uint64_t expected = 1; expected <= 100; ++expected) {
     const auto ticket = queue->SubmitWrite(*file, expected * kUnit, memory.bytes());
     ASSERT_OK(ticket.status());
@@ -82,11 +84,11 @@ TYPED_TEST(QueueConformanceTest, TicketsAscendByOne) {
 // Sizes around the block at which a transfer is cut.
 TYPED_TEST(QueueConformanceTest, TransfersOfEverySizeArriveWhole) {
   const std::array<uint64_t, 6> sizes = {kUnit,
-                                         kRingBlockSize - kUnit,
-                                         kRingBlockSize,
-                                         kRingBlockSize + kUnit,
-                                         2 * kRingBlockSize + kUnit,
-                                         2 * kRingBlockSize};
+                                         kBlockSize - kUnit,
+                                         kBlockSize,
+                                         kBlockSize + kUnit,
+                                         2 * kBlockSize + kUnit,
+                                         2 * kBlockSize};
   uint64_t total = 0;
   for (const uint64_t size : sizes) total += size;
   const AlignedBuffer memory = Memory(total);
@@ -94,7 +96,7 @@ TYPED_TEST(QueueConformanceTest, TransfersOfEverySizeArriveWhole) {
   const auto file = this->Create("a");
   ASSERT_OK(file->Allocate(total));
   {
-    const auto queue = this->storage().MakeQueue();
+    const auto queue = this->storage().MakeQueue({});
     uint64_t offset = 0;
     for (const uint64_t size : sizes) {
       ASSERT_OK(
@@ -108,7 +110,7 @@ TYPED_TEST(QueueConformanceTest, TransfersOfEverySizeArriveWhole) {
   ASSERT_OK(file->Close());
   const auto reader = this->Open("a");
   const AlignedBuffer found = Memory(total);
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   ASSERT_OK(queue->SubmitRead(*reader, 0, found.bytes()).status());
   ASSERT_OK(queue->Wait(1));
   EXPECT_TRUE(IsFilled(found.bytes(), 0));
@@ -119,7 +121,7 @@ TYPED_TEST(QueueConformanceTest, WhatWasWaitedForIsThereThoughOthersAreInFlight)
   this->Prepare("a", kBlocks * kUnit);
   const auto file = this->Open("a");
   const AlignedBuffer found = Memory(kBlocks * kUnit);
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   for (uint64_t block = 0; block < kBlocks; ++block) {
     const uint64_t at = block * kUnit;
     ASSERT_OK(queue->SubmitRead(*file, at, found.bytes().subspan(at, kUnit)).status());
@@ -138,7 +140,7 @@ TYPED_TEST(QueueConformanceTest, TheLastGranuleMayBeReadWhole) {
     EXPECT_EQ(file->size(), size);
     const AlignedBuffer found = Memory(4 * kUnit);
     const uint64_t whole = AlignUp(size, file->granule().offset);
-    const auto queue = this->storage().MakeQueue();
+    const auto queue = this->storage().MakeQueue({});
     ASSERT_OK(queue->SubmitRead(*file, 0, found.bytes().first(whole)).status());
     ASSERT_OK(queue->WaitAll());
     EXPECT_TRUE(IsFilled(found.bytes().first(size), 0));
@@ -153,7 +155,7 @@ TYPED_TEST(QueueConformanceTest, ReadingBeyondTheLastGranuleIsOutOfBounds) {
   const uint64_t granule = std::max<uint64_t>(file->granule().offset, 8);
   const AlignedBuffer found = Memory(4 * kUnit);
   const auto read = [&](uint64_t offset, uint64_t size) {
-    const auto queue = this->storage().MakeQueue();
+    const auto queue = this->storage().MakeQueue({});
     const Status submitted =
         queue->SubmitRead(*file, offset, found.bytes().first(size)).status();
     const Status waited = queue->WaitAll();
@@ -173,7 +175,7 @@ TYPED_TEST(QueueConformanceTest, TheFirstFailureIsForGood) {
   this->Prepare("a", kUnit);
   const auto file = this->Open("a");
   const AlignedBuffer memory = Memory(2 * kUnit);
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   const auto good = queue->SubmitRead(*file, 0, memory.bytes().first(kUnit));
   ASSERT_OK(good.status());
   ASSERT_OK(queue->Wait(*good));
@@ -192,7 +194,7 @@ TYPED_TEST(QueueConformanceTest, AClosedFileTakesNothing) {
   const auto file = this->Create("a");
   ASSERT_OK(file->Close());
   const AlignedBuffer memory = Memory(kUnit);
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   ExpectSystemError(queue->SubmitWrite(*file, 0, memory.bytes()).status(), EBADF,
                     this->Path("a"));
 }
@@ -200,7 +202,7 @@ TYPED_TEST(QueueConformanceTest, AClosedFileTakesNothing) {
 TYPED_TEST(QueueConformanceTest, WritesThatNoFileCanHoldAreRefused) {
   const auto file = this->Create("a");
   const AlignedBuffer memory = Memory(kUnit);
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   ExpectSystemError(
       queue->SubmitWrite(*file, (uint64_t{1} << 63) - kUnit, memory.bytes()).status(), EFBIG,
       this->Path("a"));
@@ -208,7 +210,7 @@ TYPED_TEST(QueueConformanceTest, WritesThatNoFileCanHoldAreRefused) {
 
 TYPED_TEST(QueueConformanceTest, NoBytesAreDoneAtOnce) {
   const auto file = this->Create("a");
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   const auto ticket = queue->SubmitWrite(*file, 0, Bytes());
   ASSERT_OK(ticket.status());
   EXPECT_OK(queue->Wait(*ticket));
@@ -222,7 +224,7 @@ TYPED_TEST(QueueConformanceTest, TheDestructorWaitsForWhatIsInFlight) {
   Fill(memory.bytes(), 0);
   const auto file = this->Create("a");
   {
-    const auto queue = this->storage().MakeQueue();
+    const auto queue = this->storage().MakeQueue({});
     ASSERT_OK(queue->SubmitWrite(*file, 0, memory.bytes()).status());
   }
   // The memory is ours again: what is done to it now must not reach the file.
@@ -244,7 +246,7 @@ TYPED_TEST(QueueConformanceTest, EightQueuesWriteOneFileAndEightReadIt) {
     std::vector<std::thread> threads;
     for (uint64_t thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&, thread] {
-        const auto queue = this->storage().MakeQueue();
+        const auto queue = this->storage().MakeQueue({});
         for (uint64_t block = thread; block < kBlocks; block += kThreads) {
           EXPECT_OK(transfer(*queue, block * kBlock).status());
         }
@@ -273,7 +275,7 @@ TYPED_TEST(QueueConformanceTest, AQueueServesTheFilesOfAnotherStorage) {
   const auto theirs = other->Create("/a");
   ASSERT_OK(theirs.status());
   const auto ours = this->Create("a");
-  const auto queue = this->storage().MakeQueue();
+  const auto queue = this->storage().MakeQueue({});
   ASSERT_OK(queue->SubmitWrite(**theirs, 3, memory.bytes().subspan(0, 1001)).status());
   ASSERT_OK(queue->SubmitWrite(*ours, 0, memory.bytes()).status());
   ASSERT_OK(queue->WaitAll());

@@ -17,6 +17,7 @@ namespace tensorbundle::io {
 namespace {
 
 constexpr uint32_t kDepth = 3;
+constexpr uint64_t kBlockSize = 4u << 20;  // bytes
 
 class RingQueueTest : public ::testing::Test {
  protected:
@@ -35,10 +36,10 @@ class RingQueueTest : public ::testing::Test {
   }
 
   RingLog log_;
-  const AlignedBuffer memory_ = std::move(*AlignedBuffer::Allocate(5 * kRingBlockSize));
+  const AlignedBuffer memory_ = std::move(*AlignedBuffer::Allocate(5 * kBlockSize));
   FakeWritable file_;
   std::unique_ptr<TransferQueue> queue_ =
-      MakeRingQueue(std::make_unique<ScriptedRing>(log_), kDepth);
+      MakeRingQueue(std::make_unique<ScriptedRing>(log_), {kDepth, kBlockSize});
 };
 
 using Requests = std::vector<std::pair<uint64_t, uint64_t>>;
@@ -60,12 +61,12 @@ TEST_F(RingQueueTest, ARequestSaysWhatTheCallerSaid) {
 }
 
 TEST_F(RingQueueTest, ATransferIsCutIntoBlocksAndNoMoreAreInFlightThanTheRingHolds) {
-  const auto ticket = Write(64, 4 * kRingBlockSize + 9);
-  EXPECT_EQ(Started(), Requests({{64, kRingBlockSize},
-                                 {64 + kRingBlockSize, kRingBlockSize},
-                                 {64 + 2 * kRingBlockSize, kRingBlockSize},
-                                 {64 + 3 * kRingBlockSize, kRingBlockSize},
-                                 {64 + 4 * kRingBlockSize, 9}}));
+  const auto ticket = Write(64, 4 * kBlockSize + 9);
+  EXPECT_EQ(Started(), Requests({{64, kBlockSize},
+                                 {64 + kBlockSize, kBlockSize},
+                                 {64 + 2 * kBlockSize, kBlockSize},
+                                 {64 + 3 * kBlockSize, kBlockSize},
+                                 {64 + 4 * kBlockSize, 9}}));
   EXPECT_EQ(log_.in_flight, kDepth);
   EXPECT_OK(queue_->Wait(ticket));
   EXPECT_EQ(log_.in_flight, 0u);
@@ -177,7 +178,7 @@ TEST_F(RingQueueTest, OfSeveralFailuresTheFirstIsTold) {
 TEST_F(RingQueueTest, ATransferThatCannotBeStartedWholeLeavesNothingInFlight) {
   log_.answers = {-EIO};
   const Status status =
-      queue_->SubmitWrite(file_, 0, memory_.bytes().first(5 * kRingBlockSize)).status();
+      queue_->SubmitWrite(file_, 0, memory_.bytes().first(5 * kBlockSize)).status();
   ExpectSystemError(status, EIO, "/fake");
   EXPECT_EQ(log_.in_flight, 0u);
   EXPECT_EQ(log_.started.size(), kDepth);
@@ -228,8 +229,10 @@ Result<std::unique_ptr<Ring>> Forbidden(uint32_t /*depth*/) {
 }
 
 TEST(RingFactoryTest, WhereNoRingIsGrantedTheQueueIsSynchronous) {
-  const auto queue = MakeRingQueue(Forbidden);
+  const auto queue = MakeRingQueue(Forbidden, {});
   ASSERT_NE(queue, nullptr);
+  EXPECT_TRUE(queue->is_synchronous());
+  EXPECT_EQ(queue->synchronous_reason(), "io_uring_setup: Operation not permitted");
   const auto storage = MakeMemoryStorage();
   const auto file = storage->Create("/a");
   ASSERT_OK(queue->SubmitWrite(**file, 0, AsBytes("abc")).status());
@@ -251,7 +254,7 @@ TEST(RingFactoryTest, TheProbeIsForAsManyTransfersAsAQueueUses) {
   });
   EXPECT_TRUE(support.available);
   EXPECT_EQ(support.reason, "");
-  EXPECT_EQ(asked, kRingDepth);
+  EXPECT_EQ(asked, QueueOptions().depth);
 }
 
 }  // namespace
