@@ -16,9 +16,14 @@ constexpr uint64_t kBufferedBlock = 256u << 10;  // bytes
 
 Status JobReader::Read(const ReadJob& job, const io::ReadableFile& file,
                        std::vector<PartChecksum>& parts) {
-  PopulateAhead(resources_.fresh);
   if (job.ranges.size() > 1) return Gather(job, file, parts);
   PartChecksum part{job.ranges.front(), job.end - job.begin, {}};
+  const ReadRequest& request = requests_[part.tensor];
+  small_pages_ = request.fresh && resources_.pages->prefers_small_pages();
+  if (small_pages_) {
+    PageSupply::UseSmallPages(
+        request.out.subspan(job.begin - request.entry.offset, job.end - job.begin));
+  }
   TB_RETURN_IF_ERROR(file.granule().offset > 1 ? ReadDirect(job, file, part)
                                                : ReadBuffered(job, file, part));
   parts.push_back(part);
@@ -36,6 +41,7 @@ Status JobReader::ReadBuffered(const ReadJob& job, const io::ReadableFile& file,
     const MutableBytes block = request.out.empty()
                                    ? resources_.scratch.first(size)
                                    : request.out.subspan(at - request.entry.offset, size);
+    SupplyPages(request, block);
     {
       const StageTimer timer(resources_.seconds->submit);
       TB_RETURN_IF_ERROR(file.ReadAt(at, block));
@@ -52,8 +58,10 @@ Status JobReader::ReadDirect(const ReadJob& job, const io::ReadableFile& file,
   const io::Granule granule = file.granule();
   const ReadRequest& request = requests_[part.tensor];
   const uint64_t first = AlignUp(job.begin, granule.offset);
+  // A device is slow with small pages: copying from scratch memory is faster, where the
+  // memory is fresh and in the processor's cache from being cleared.
   const bool in_place =
-      !request.out.empty() && first < AlignDown(job.end, granule.offset) &&
+      !request.out.empty() && !small_pages_ && first < AlignDown(job.end, granule.offset) &&
       IsAligned(request.out.data() + (first - request.entry.offset), granule.memory);
   if (in_place) return Pipeline(BlocksInPlace(job, granule), SIZE_MAX, file, part);
   return Pipeline(BlocksThroughScratch(job, granule), kScratchSlots, file, part);
@@ -126,6 +134,7 @@ Status JobReader::Pipeline(const std::vector<Block>& blocks, size_t in_flight,
     while (status.ok() && tickets.size() < blocks.size() &&
            tickets.size() - done < in_flight) {
       const Block& next = blocks[tickets.size()];
+      if (next.copy_to.empty()) SupplyPages(requests_[part.tensor], next.memory);
       auto ticket = resources_.queue->SubmitRead(file, next.offset, next.memory);
       if (ticket.ok()) {
         tickets.push_back(*ticket);
@@ -133,7 +142,6 @@ Status JobReader::Pipeline(const std::vector<Block>& blocks, size_t in_flight,
         status = std::move(ticket).status();
       }
     }
-    if (done == 0) PopulateAhead(resources_.fresh_next);
     if (status.ok()) status = resources_.queue->Wait(tickets[done]);
     if (status.ok()) Consume(blocks[done], part);
   }
@@ -147,6 +155,7 @@ void JobReader::Consume(const Block& block, PartChecksum& part) const {
   if (block.copy_to.empty()) {
     if (verify_) AddChecksum(wanted, part);
   } else {
+    SupplyPages(requests_[part.tensor], block.copy_to);
     AddCopy(wanted, block.copy_to, part);
   }
   context_.AddDone(wanted.size());
@@ -166,10 +175,9 @@ void JobReader::AddCopy(Bytes from, MutableBytes to, PartChecksum& part) const {
   }
 }
 
-void JobReader::PopulateAhead(MutableBytes memory) const {
-  if (memory.empty()) return;
-  const StageTimer timer(resources_.seconds->page_faults);
-  io::Populate(memory);
+// `memory` is a part of the request's destination that is filled next.
+void JobReader::SupplyPages(const ReadRequest& request, MutableBytes memory) const {
+  if (request.fresh) resources_.pages->Supply(memory, *resources_.seconds);
 }
 
 Status JobReader::Gather(const ReadJob& job, const io::ReadableFile& file,

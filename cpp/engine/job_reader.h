@@ -3,7 +3,8 @@
 // Buffered, block by block: each block is checksummed while it is in the processor's
 // cache.  Direct, several blocks are in flight while earlier ones are checksummed; whole
 // granules go straight to the destination where its memory suits the device, the partial
-// ones at either end, and everything else, through scratch memory.
+// ones at either end, and everything else, through scratch memory.  Fresh memory is given
+// its pages block by block, which overlaps with the blocks in flight.
 //
 // Ownership: borrows requests, queue and scratch memory.
 //
@@ -17,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "engine/page_supply.h"
 #include "engine/part_checksum.h"
 #include "engine/read_plan.h"
 #include "engine/reader.h"
@@ -37,9 +39,8 @@ struct ReadResources {
   MutableBytes scratch;         // kScratchSize bytes, aligned to any device's granule
   TimedQueue* queue = nullptr;  // may be null for files without a granule
   TransferSeconds* seconds = nullptr;
-  uint64_t block_size = 0;  // bytes per read; 0: by the kind of file
-  MutableBytes fresh;       // of this job: memory that has no pages yet
-  MutableBytes fresh_next;  // of a later one
+  uint64_t block_size = 0;      // bytes per read; 0: by the kind of file
+  PageSupply* pages = nullptr;  // for requests whose memory is fresh
 };
 
 class JobReader {
@@ -74,7 +75,7 @@ class JobReader {
   void Consume(const Block& block, PartChecksum& part) const;
   void AddChecksum(Bytes bytes, PartChecksum& part) const;
   void AddCopy(Bytes from, MutableBytes to, PartChecksum& part) const;
-  void PopulateAhead(MutableBytes memory) const;
+  void SupplyPages(const ReadRequest& request, MutableBytes memory) const;
   Status Gather(const ReadJob& job, const io::ReadableFile& file,
                 std::vector<PartChecksum>& parts);
 
@@ -82,6 +83,7 @@ class JobReader {
   const bool verify_;
   const ReadResources resources_;
   JobContext& context_;
+  bool small_pages_ = false;  // what the job being read is to be filled into
 };
 
 }  // namespace tensorbundle::engine

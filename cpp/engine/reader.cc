@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "checksum/crc32c.h"
 #include "engine/job_reader.h"
+#include "engine/page_supply.h"
 #include "engine/read_plan.h"
 #include "engine/shared_file.h"
 #include "engine/thread_pool.h"
@@ -225,26 +226,13 @@ class ReadOperation {
     resources.scratch = scratch;
     resources.seconds = &worker.seconds;
     resources.block_size = options_.block_size;
+    resources.pages = &pages_;
     if (file.granule().offset > 1) {
       resources.queue = &worker.GetQueue(bundle_.storage(), Queue());
-      // While the device fills this job's memory, a later one's is made ready.
-      if (index < report_.num_threads) resources.fresh = FreshMemoryOf(index);
-      resources.fresh_next = FreshMemoryOf(index + report_.num_threads);
       direct_bytes_ += job.end - job.begin;
-    } else {
-      resources.fresh = FreshMemoryOf(index);
     }
     return JobReader(requests_, options_.verify, resources, context)
         .Read(job, file, parts_[index]);
-  }
-
-  // Where a job's bytes go, as far as that memory has no pages yet.
-  MutableBytes FreshMemoryOf(size_t index) const {
-    if (index >= jobs_.size() || jobs_[index].ranges.size() > 1) return {};
-    const ReadJob& job = jobs_[index];
-    const ReadRequest& request = requests_[job.ranges.front()];
-    if (!request.fresh || request.out.empty()) return {};
-    return request.out.subspan(job.begin - request.entry.offset, job.end - job.begin);
   }
 
   io::QueueOptions Queue() const {
@@ -302,6 +290,7 @@ class ReadOperation {
   std::vector<std::vector<PartChecksum>> parts_;  // one list per job
   std::map<uint32_t, Shard> shards_;
   std::atomic<uint64_t> direct_bytes_ = 0;
+  PageSupply pages_;
 
   std::mutex mutex_;
   std::vector<Fault>* const faults_;  // guarded by mutex_

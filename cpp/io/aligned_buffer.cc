@@ -80,4 +80,12 @@ void Populate(MutableBytes memory) {
 #endif
 }
 
+void AdviseSmallPages(MutableBytes memory) {
+  const uint64_t page = PageSize();
+  const uint64_t head = AlignUp(reinterpret_cast<uintptr_t>(memory.data()), page) -
+                        reinterpret_cast<uintptr_t>(memory.data());
+  if (memory.size() < head + page) return;
+  ::madvise(memory.data() + head, AlignDown(memory.size() - head, page), MADV_NOHUGEPAGE);
+}
+
 }  // namespace tensorbundle::io

@@ -38,4 +38,8 @@ class AlignedBuffer {
 // matter of time: what the system does not do now it does when a byte is touched.
 void Populate(MutableBytes memory);
 
+// Wants small pages for the whole pages of a buffer's memory that nobody has touched.
+// Advice, as above.
+void AdviseSmallPages(MutableBytes memory);
+
 }  // namespace tensorbundle::io

@@ -4,6 +4,7 @@
 
 #include "engine/read_plan.h"
 #include "engine/tensors.h"
+#include "io/aligned_buffer.h"
 #include "io/faulty_storage.h"
 
 namespace tensorbundle::engine {
@@ -173,6 +174,26 @@ TEST_F(ReaderTest, StringsAreCheckedByTheirOwnRule) {
     std::vector<Fault> faults;
     ASSERT_TRUE(VerifyTensors(**bundle, requests, {}, faults).ok());
     EXPECT_EQ(faults.size(), damaged ? 1u : 0u);
+  }
+}
+
+TEST_F(ReaderTest, FreshMemoryIsGivenItsPagesAndFilled) {
+  const auto bundle = Bundle::Open(storage_, "x");
+  std::vector<ReadRequest> requests = Requests(**bundle);
+  std::vector<io::AlignedBuffer> memory;
+  for (ReadRequest& request : requests) {
+    memory.push_back(std::move(*io::AlignedBuffer::Allocate(request.entry.size)));
+    request.out = memory.back().bytes();
+    request.fresh = true;
+  }
+  const auto report = ReadTensors(**bundle, requests, {});
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_GT(report->stages.page_faults, 0);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const TensorView& view = tensors_.views()[i];
+    EXPECT_TRUE(std::equal(view.contiguous.begin(), view.contiguous.end(),
+                           requests[i].out.begin(), requests[i].out.end()))
+        << view.name;
   }
 }
 
