@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "base/alignment.h"
@@ -63,8 +64,10 @@ Status ExtentWriter::WriteAll(const Extent& extent) {
     const uint64_t end = std::min(offset + tensor.size, extent.end);
     PartChecksum part{order[i], end - begin, {}};
     TB_RETURN_IF_ERROR(StageGap(begin - position_));
-    TB_RETURN_IF_ERROR(
-        WritePart(tensor, offset, end, part).WithKey(tensor.name).WithShard(extent.shard));
+    Status status = WritePart(tensor, offset, end, part);
+    if (!status.ok()) {
+      return std::move(status).WithKey(std::string(tensor.name)).WithShard(extent.shard);
+    }
     result_.parts.push_back(part);
     context_.AddDone(part.size);
   }

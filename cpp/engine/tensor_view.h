@@ -1,15 +1,16 @@
 // A tensor to be saved: its name, type and shape, and where its bytes are.
 //
 // Ownership: a TensorView borrows the caller's memory for the length of the save,
-// during which it must not change.  A StagedSource is owned by its view and in turn
-// borrows the memory it gathers from.
+// during which it must not change, and its name and shape (engine/tensor_list.h).  A
+// StagedSource is owned by its view and in turn borrows the memory it gathers from.
 
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -34,9 +35,9 @@ class StagedSource {
 };
 
 struct TensorView {
-  std::string name;
+  std::string_view name;
+  std::span<const uint64_t> shape;
   format::DType dtype = format::DType::kFloat32;
-  format::Shape shape;
   uint64_t size = 0;  // bytes in the file
 
   // Exactly one of these has the bytes, where size is not 0.

@@ -37,31 +37,32 @@ size_t DefaultThreads(bool direct) {
   return direct ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
 }
 
-Status CheckName(const std::string& name) {
+Status CheckName(std::string_view name) {
   if (name.empty()) return Status(Code::kInvalidArgument, "a tensor's name is empty");
   if (name.size() > format::kMaxKeySize) {
     return Status(Code::kInvalidArgument,
                   "the name has more than " + std::to_string(format::kMaxKeySize) + " bytes")
-        .WithKey(name);
+        .WithKey(std::string(name));
   }
   if (format::DecodeSliceKey(name).has_value()) {
     return Status(Code::kInvalidArgument, "the name is the key of a partitioned tensor's part")
-        .WithKey(name);
+        .WithKey(std::string(name));
   }
   return Status();
 }
 
 // The tensors in the order of the index: by the bytes of their names.
-Result<std::vector<uint32_t>> SortByName(const std::vector<TensorView>& tensors) {
+Result<std::vector<uint32_t>> SortByName(std::span<const TensorView> tensors) {
   std::vector<uint32_t> order(tensors.size());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(),
             [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; });
   for (size_t i = 0; i < order.size(); ++i) {
-    const std::string& name = tensors[order[i]].name;
+    const std::string_view name = tensors[order[i]].name;
     TB_RETURN_IF_ERROR(CheckName(name));
     if (i > 0 && name == tensors[order[i - 1]].name) {
-      return Status(Code::kAlreadyExists, "the name is given twice").WithKey(name);
+      return Status(Code::kAlreadyExists, "the name is given twice")
+          .WithKey(std::string(name));
     }
   }
   return order;
@@ -70,7 +71,7 @@ Result<std::vector<uint32_t>> SortByName(const std::vector<TensorView>& tensors)
 class SaveOperation {
  public:
   SaveOperation(io::Storage& storage, const std::string& prefix,
-                const std::vector<TensorView>& tensors, const SaveOptions& options)
+                std::span<const TensorView> tensors, const SaveOptions& options)
       : storage_(storage), prefix_(prefix), tensors_(tensors), options_(options) {}
 
   Result<SaveReport> Run() {
@@ -242,7 +243,7 @@ class SaveOperation {
     const TensorView& tensor = tensors_[index];
     format::Entry entry;
     entry.dtype = tensor.dtype;
-    entry.shape = tensor.shape;
+    entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
     entry.shard_id = plan_.placements[index].shard;
     entry.offset = plan_.placements[index].offset;
     entry.size = tensor.size;
@@ -252,7 +253,7 @@ class SaveOperation {
 
   io::Storage& storage_;
   const std::string& prefix_;
-  const std::vector<TensorView>& tensors_;
+  const std::span<const TensorView> tensors_;
   const SaveOptions& options_;
   SaveReport report_;
   Plan plan_;
@@ -266,7 +267,7 @@ class SaveOperation {
 }  // namespace
 
 Result<SaveReport> Save(io::Storage& storage, const std::string& prefix,
-                        const std::vector<TensorView>& tensors, const SaveOptions& options) {
+                        std::span<const TensorView> tensors, const SaveOptions& options) {
   return SaveOperation(storage, prefix, tensors, options).Run();
 }
 

@@ -9,8 +9,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "engine/commit.h"
@@ -61,6 +61,6 @@ struct SaveReport {
 //         kCancelled        the observer said stop
 //         kSystem           with the path and errno; the old bundle is as it was
 Result<SaveReport> Save(io::Storage& storage, const std::string& prefix,
-                        const std::vector<TensorView>& tensors, const SaveOptions& options);
+                        std::span<const TensorView> tensors, const SaveOptions& options);
 
 }  // namespace tensorbundle::engine

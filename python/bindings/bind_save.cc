@@ -1,6 +1,7 @@
 #include <pybind11/numpy.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "bindings/register.h"
 #include "bindings/stages.h"
 #include "engine/backend_choice.h"
+#include "engine/tensor_list.h"
 #include "engine/writer.h"
 #include "io/backend.h"
 
@@ -29,7 +31,6 @@ format::Shape ShapeOf(const py::array& array) {
 
 // `negated` is what tensorbundle.tensors.View says of it.
 void SetArray(const py::array& array, unsigned negated, engine::TensorView& view) {
-  view.shape = ShapeOf(array);
   view.size = static_cast<uint64_t>(array.nbytes());
   const auto* data = static_cast<const std::byte*>(array.data());
   if (view.size == 0) return;
@@ -39,7 +40,7 @@ void SetArray(const py::array& array, unsigned negated, engine::TensorView& view
   }
   engine::StridedLayout layout;
   layout.data = data;
-  layout.shape = view.shape;
+  layout.shape = ShapeOf(array);
   layout.strides.assign(array.strides(), array.strides() + array.ndim());
   layout.element_size = static_cast<uint32_t>(array.itemsize());
   // Of floats and complex numbers, the only ones with a sign to flip, the part that is
@@ -53,9 +54,6 @@ void SetArray(const py::array& array, unsigned negated, engine::TensorView& view
 
 // `value` is (shape, [bytes, ...]) with the elements in C order.
 void SetStringTensor(const py::tuple& value, engine::TensorView& view) {
-  for (const py::handle size : value[0].cast<py::tuple>()) {
-    view.shape.push_back(size.cast<uint64_t>());
-  }
   const auto strings = value[1].cast<py::list>();
   std::vector<Bytes> elements;
   elements.reserve(strings.size());
@@ -70,19 +68,29 @@ void SetStringTensor(const py::tuple& value, engine::TensorView& view) {
   ThrowIfError(engine::SetStrings(std::move(elements), view));
 }
 
-std::vector<engine::TensorView> MakeViews(const py::list& tensors) {
-  std::vector<engine::TensorView> views(tensors.size());
-  for (size_t i = 0; i < views.size(); ++i) {
-    const auto item = py::reinterpret_borrow<py::tuple>(tensors[i]);
-    views[i].name = NameFromPython(item[0]);
-    views[i].dtype = format::DTypeFromNumber(item[1].cast<uint64_t>()).value();
-    if (views[i].dtype == format::DType::kString) {
-      SetStringTensor(item[2].cast<py::tuple>(), views[i]);
+// Of a tuple, or of an array.
+format::Shape ShapeOf(const py::tuple& sizes) {
+  format::Shape shape;
+  for (const py::handle size : sizes) shape.push_back(size.cast<uint64_t>());
+  return shape;
+}
+
+void AddTensors(const py::list& tensors, engine::TensorList& list) {
+  list.Reserve(tensors.size());
+  for (const py::handle tensor : tensors) {
+    const auto item = py::reinterpret_borrow<py::tuple>(tensor);
+    const std::string name = NameFromPython(item[0]);
+    const auto dtype = format::DTypeFromNumber(item[1].cast<uint64_t>()).value();
+    if (dtype == format::DType::kString) {
+      const auto value = item[2].cast<py::tuple>();
+      SetStringTensor(value, list.Add("", name, ShapeOf(value[0].cast<py::tuple>())));
     } else {
-      SetArray(item[2].cast<py::array>(), item[3].cast<unsigned>(), views[i]);
+      const auto array = item[2].cast<py::array>();
+      engine::TensorView& view = list.Add("", name, ShapeOf(array));
+      view.dtype = dtype;
+      SetArray(array, item[3].cast<unsigned>(), view);
     }
   }
-  return views;
 }
 
 py::dict ReportToPython(const engine::SaveReport& report,
@@ -109,7 +117,7 @@ py::dict ReportToPython(const engine::SaveReport& report,
   return out;
 }
 
-uint64_t TotalBytes(const std::vector<engine::TensorView>& views) {
+uint64_t TotalBytes(std::span<const engine::TensorView> views) {
   uint64_t total = 0;
   for (const engine::TensorView& view : views) total += view.size;
   return total;
@@ -122,7 +130,7 @@ struct SaveArguments {
 };
 
 Result<py::dict> RunSave(const SaveArguments& arguments,
-                         const std::vector<engine::TensorView>& views) {
+                         std::span<const engine::TensorView> views) {
   engine::BackendChoice choice;
   auto save = [&]() -> Result<engine::SaveReport> {
     const py::gil_scoped_release release;  // checksums, copies and all I/O
@@ -144,7 +152,8 @@ py::dict Save(const std::string& prefix, const py::list& tensors, uint32_t num_s
               uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
               size_t num_threads, uint64_t block_size, uint32_t queue_depth,
               py::object progress) {
-  const std::vector<engine::TensorView> views = MakeViews(tensors);
+  engine::TensorList list;
+  AddTensors(tensors, list);
   PythonObserver observer(std::move(progress));
   SaveArguments arguments;
   arguments.prefix = prefix;
@@ -158,7 +167,7 @@ py::dict Save(const std::string& prefix, const py::list& tensors, uint32_t num_s
   arguments.options.block_size = block_size;
   arguments.options.queue_depth = queue_depth;
   arguments.options.observer = &observer;
-  return ValueOrThrow(RunSave(arguments, views));
+  return ValueOrThrow(RunSave(arguments, list.views()));
 }
 
 }  // namespace

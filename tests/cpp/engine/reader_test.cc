@@ -26,7 +26,7 @@ class ReaderTest : public ::testing::Test {
   std::vector<ReadRequest> Requests(const Bundle& bundle) const {
     std::vector<ReadRequest> requests;
     for (const TensorView& view : tensors_.views()) {
-      requests.push_back({view.name, *bundle.Find(view.name), {}});
+      requests.push_back({std::string(view.name), *bundle.Find(view.name), {}});
     }
     return requests;
   }
@@ -156,11 +156,10 @@ TEST_F(ReaderTest, AnObserverStopsALoadAndAVerification) {
 
 TEST_F(ReaderTest, StringsAreCheckedByTheirOwnRule) {
   const std::string text = "hello";
-  std::vector<TensorView> views(1);
-  views[0].name = "s";
-  views[0].shape = {2};
-  ASSERT_TRUE(SetStrings({AsBytes(text), Bytes()}, views[0]).ok());
-  ASSERT_TRUE(Save(*storage_, "s", views, {}).ok());
+  const uint64_t shape[] = {2};
+  TensorList tensors;
+  ASSERT_TRUE(SetStrings({AsBytes(text), Bytes()}, tensors.Add("", "s", shape)).ok());
+  ASSERT_TRUE(Save(*storage_, "s", tensors.views(), {}).ok());
   std::string content = ReadFile(*storage_, "s.data-00000-of-00001");
   for (const bool damaged : {false, true}) {
     if (damaged) {

@@ -12,7 +12,7 @@
 
 #include "engine/bundle.h"
 #include "engine/reader.h"
-#include "engine/tensor_view.h"
+#include "engine/tensor_list.h"
 #include "engine/writer.h"
 #include "io/memory_storage.h"
 
@@ -33,25 +33,23 @@ class TestTensors {
     Add(name, std::make_unique<std::string>(text));
   }
 
-  const std::vector<TensorView>& views() const { return views_; }
+  std::span<const TensorView> views() const { return tensors_.views(); }
   const std::string& bytes(size_t i) const { return *data_[i]; }
   size_t size() const { return data_.size(); }
 
  private:
   void Add(const std::string& name, std::unique_ptr<std::string> data) {
-    TensorView view;
-    view.name = name;
+    const uint64_t shape[] = {data->size()};
+    TensorView& view = tensors_.Add("", name, shape);
     view.dtype = format::DType::kUint8;
-    view.shape = {data->size()};
     view.size = data->size();
     view.contiguous = AsBytes(*data);
-    views_.push_back(std::move(view));
     data_.push_back(std::move(data));
   }
 
   std::mt19937 random_;
   std::vector<std::unique_ptr<std::string>> data_;
-  std::vector<TensorView> views_;
+  TensorList tensors_;
 };
 
 inline std::string ReadFile(io::Storage& storage, const std::string& path) {
@@ -78,7 +76,7 @@ inline Status ExpectHolds(const std::shared_ptr<io::Storage>& storage,
   for (const TensorView& view : tensors.views()) {
     TB_ASSIGN_OR_RETURN(format::Entry entry, bundle->Find(view.name));
     outs.emplace_back(entry.size, '?');
-    requests.push_back({view.name, std::move(entry), {}});
+    requests.push_back({std::string(view.name), std::move(entry), {}});
   }
   for (size_t i = 0; i < outs.size(); ++i) {
     requests[i].out = {reinterpret_cast<std::byte*>(outs[i].data()), outs[i].size()};
