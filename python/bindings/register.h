@@ -9,6 +9,7 @@ namespace tensorbundle::bindings {
 void RegisterErrors(pybind11::module_& module);
 void RegisterInfo(pybind11::module_& module);
 void RegisterChecksum(pybind11::module_& module);
+void RegisterSavedTensors(pybind11::module_& module);
 void RegisterSave(pybind11::module_& module);
 void RegisterBundle(pybind11::module_& module);
 

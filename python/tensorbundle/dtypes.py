@@ -13,7 +13,16 @@ import numpy as np
 
 from tensorbundle.core import _core
 
-__all__ = ["NAMES", "STRING", "TO_NUMPY", "TF_NAMES", "VARIANT", "number_of", "numpy_dtype"]
+__all__ = [
+    "NAMES",
+    "NUMBERS",
+    "STRING",
+    "TO_NUMPY",
+    "TF_NAMES",
+    "VARIANT",
+    "number_of",
+    "numpy_dtype",
+]
 
 STRING: Final = 7
 VARIANT: Final = 21
@@ -34,16 +43,17 @@ def _to_numpy(name: str) -> np.dtype[Any]:
 TO_NUMPY: Final[dict[int, np.dtype[Any]]] = {
     number: _to_numpy(name) for number, name, _, size in _core.dtypes() if size > 0
 }
-_NUMBERS: Final[dict[np.dtype[Any], int]] = {
+# Native byte order only.
+NUMBERS: Final[dict[np.dtype[Any], int]] = {
     TO_NUMPY[number]: number for number in TO_NUMPY if NAMES[number] not in _PLAIN
 }
 
 
 def number_of(dtype: np.dtype[Any]) -> int | None:
     """Give the DataType number of a fixed-size dtype in either byte order, or ``None``."""
-    number = _NUMBERS.get(dtype)
+    number = NUMBERS.get(dtype)
     if number is None and dtype.byteorder == ">":
-        number = _NUMBERS.get(dtype.newbyteorder("="))
+        number = NUMBERS.get(dtype.newbyteorder("="))
     return number
 
 

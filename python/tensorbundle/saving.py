@@ -124,11 +124,11 @@ def save(
     check_backend(backend)
     if durability not in ("full", "none"):
         raise ValueError(f"durability must be 'full' or 'none', not {durability!r}")
-    items = [_tensors.adapt(name, value) for name, value in _tensors.flatten(tensors)]
+    gathered = _tensors.gather(tensors)
     path = os.fspath(prefix)
     report = _core.save(
         absolute(path),
-        items,
+        gathered,
         num_shards=_positive("num_shards", num_shards),
         alignment=_positive("alignment", alignment),
         durable=durability == "full",

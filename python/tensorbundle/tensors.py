@@ -2,7 +2,7 @@
 
 A tensor of any framework becomes ``(name, DataType number, array)``, where the array is
 a NumPy view of the tensor's own memory: nothing is copied here. A string tensor becomes
-``(name, 7, (shape, [bytes, ...]))``.
+``(name, 7, (shape, [bytes, ...]))``. Plain NumPy arrays the core takes as they are.
 
 No framework is imported: an object can only come from one that the caller has imported.
 """
@@ -10,14 +10,15 @@ No framework is imported: an object can only come from one that the caller has i
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tensorbundle import dtypes
+from tensorbundle.core import _core
 
-__all__ = ["Item", "View", "adapt", "as_view", "flatten"]
+__all__ = ["Item", "View", "adapt", "as_view", "gather"]
 
 # Name, DataType number, array or string tensor, and what View.negated says.
 Item = tuple[str | bytes, int, Any, int]
@@ -37,32 +38,55 @@ class View(NamedTuple):
 _FRAMEWORKS = ("torch", "jax", "keras", "tensorflow")
 
 
-def flatten(tensors: Mapping[Any, Any]) -> Iterator[tuple[str | bytes, Any]]:
-    """Walk nested mappings; the path to a leaf, joined with "/", is its name."""
+def gather(tensors: Mapping[Any, Any]) -> _core.SavedTensors:
+    """Hand all tensors of nested mappings to the core, in their order.
+
+    The path to a tensor, joined with "/", is its name. What is returned keeps the
+    tensors' memory.
+
+    Raises
+    ------
+    TypeError
+        `tensors` is no mapping, a key is no name, or as `adapt`.
+    ValueError
+        A mapping contains itself.
+    """
     if not isinstance(tensors, Mapping):
         raise TypeError(
             f"tensors must be a mapping from name to array, not {type(tensors).__name__}"
         )
-    return _walk(tensors, [])
+    gathered = _core.SavedTensors(dtypes.NUMBERS)
+    _gather(tensors, "", [], gathered)
+    return gathered
 
 
-def _walk(tensors: Mapping[Any, Any], outer: list[int]) -> Iterator[tuple[str | bytes, Any]]:
+def _gather(
+    tensors: Mapping[Any, Any],
+    path: str | bytes,
+    outer: list[int],
+    gathered: _core.SavedTensors,
+) -> None:
+    """Hand over `tensors`, whose names begin with `path`; `outer` has the ids around it."""
     if id(tensors) in outer:
         raise ValueError("a mapping contains itself, so its tensors have no names")
     outer.append(id(tensors))
-    for key, value in tensors.items():
+    items, encoded = iter(tensors.items()), _as_bytes(path)
+    while (rest := gathered.take_plain(items, encoded)) is not None:
+        key, value = rest
         if not isinstance(key, (str, bytes, int)):
             raise TypeError(f"a tensor's name must be str, not {type(key).__name__}: {key!r}")
-        name = str(key) if isinstance(key, int) else key
-        if not isinstance(value, Mapping):
-            yield name, value
-            continue
-        for inner, leaf in _walk(value, outer):
-            if isinstance(name, bytes) or isinstance(inner, bytes):
-                yield _as_bytes(name) + b"/" + _as_bytes(inner), leaf
-            else:
-                yield f"{name}/{inner}", leaf
+        name = _joined(path, str(key) if isinstance(key, int) else key)
+        if isinstance(value, Mapping):
+            _gather(value, _joined(name, "/"), outer, gathered)
+        else:
+            gathered.add(*adapt(name, value))
     outer.pop()
+
+
+def _joined(first: str | bytes, second: str | bytes) -> str | bytes:
+    if isinstance(first, str) and isinstance(second, str):
+        return first + second
+    return _as_bytes(first) + _as_bytes(second)
 
 
 def adapt(name: str | bytes, value: Any) -> Item:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tensorbundle as tb
+from tensorbundle.tensors import gather
 
 from .helpers import (
     ALL_DTYPES,
@@ -181,6 +185,69 @@ def test_names_may_be_bytes_at_any_depth(prefix):
     tb.save(prefix, {b"\xff\xfe": {"a": 1, b"\xfd": 2}, "t": {b"\x80": 3}})
     names = [name.encode("utf-8", "surrogateescape") for name in tb.load(prefix)]
     assert names == [b"t/\x80", b"\xff\xfe/a", b"\xff\xfe/\xfd"]
+
+
+def test_tensors_of_all_kinds_keep_the_order_they_are_given_in(prefix):
+    plain = np.arange(3, dtype=np.float32)
+    tensors = {
+        "z": plain,
+        "y": {
+            "n": 1.5,
+            "m": plain.astype(">f4"),
+            7: plain,
+            "ü": {"b": plain[::-1], "c": plain},
+        },
+        b"x": plain,
+        "\udc80": plain,
+        "w": strings("one", "two"),
+        "a": plain + 1,
+    }
+    tb.save(prefix, tensors, alignment=1)
+    names = ["z", "y/n", "y/m", "y/7", "y/ü/b", "y/ü/c", "x", "\udc80", "w", "a"]
+    with tb.open(prefix) as bundle:
+        assert sorted(bundle, key=lambda name: bundle.entry(name).offset) == names
+        assert_same(bundle["y/m"], plain)
+        assert_same(bundle["y/ü/b"], plain[::-1])
+        assert_same(bundle["\udc80"], plain)
+        assert_same(bundle["a"], plain + 1)
+
+
+def test_a_mapping_that_gives_no_pairs_is_refused(prefix):
+    class Odd(dict):
+        def items(self):
+            return iter([("a", np.ones(1)), ("b", np.ones(1), 3)])
+
+    with pytest.raises(ValueError, match="unpack"):
+        tb.save(prefix, Odd())
+
+
+def test_what_a_mapping_raises_while_it_is_read_is_raised(prefix):
+    class Odd(dict):
+        def items(self):
+            yield "a", np.ones(1)
+            raise KeyError("gone")
+
+    with pytest.raises(KeyError, match="gone"):
+        tb.save(prefix, Odd())
+
+
+def test_plain_arrays_take_no_python_objects():
+    tensors = {f"tensor {i}": np.ones(1) for i in range(10_000)}
+    gc.collect()
+    before = sys.getallocatedblocks()
+    gathered = gather(tensors)
+    assert sys.getallocatedblocks() - before < 1000
+    del gathered
+
+
+def test_arrays_live_as_long_as_a_save_needs_them():
+    kept = {"plain": np.ones(3), "strided": np.ones((3, 3)).T}
+    known = [weakref.ref(array) for array in kept.values()]
+    gathered = gather(kept)
+    kept.clear()
+    assert all(array() is not None for array in known)
+    del gathered
+    assert all(array() is None for array in known)
 
 
 def test_an_empty_mapping_makes_an_empty_checkpoint(prefix):

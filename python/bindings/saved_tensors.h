@@ -1,0 +1,57 @@
+// The tensors of one save: from Python's objects to the core's views.
+//
+// Most tensors of most saves are plain: their name is text, and the value a C-contiguous
+// NumPy array of a dtype that the format has.  TakePlain() goes through these without
+// making a Python object for any.  tensorbundle/tensors.py adapts all others.
+//
+// Ownership: holds every array, whose memory the views borrow, until it goes itself.
+//
+// GIL: needed, by the destructor too.
+
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/tensor_list.h"
+
+namespace tensorbundle::bindings {
+
+class SavedTensors {
+ public:
+  // `numbers` is a dict from dtype to DataType number.
+  explicit SavedTensors(pybind11::dict numbers);
+
+  // Adds plain tensors from `items`, an iterator of (name, value) pairs, each by the name
+  // `outer` + name.  Returns the first pair that is not plain; None at the end.
+  //
+  // Raises what the iterator raises
+  pybind11::object TakePlain(const pybind11::iterator& items, const pybind11::bytes& outer);
+
+  // Adds a tensor as tensors.adapt() gives it: an array and what of it is still to be
+  // negated (tensors.View), or for strings (shape, [bytes, ...]) in C order.
+  void Add(pybind11::handle name, uint64_t number, const pybind11::object& value,
+           unsigned negated);
+
+  std::span<const engine::TensorView> views() const { return list_.views(); }
+
+ private:
+  void ReserveFor(const pybind11::iterator& items);
+  bool TryAddPlain(std::string_view outer, PyObject* name, PyObject* value);
+  bool KnowsDType(const pybind11::array& array);
+
+  const pybind11::dict numbers_;
+  const pybind11::object array_type_;  // numpy.ndarray
+  // Of the last plain array: neighbours mostly have the same one.
+  pybind11::object last_dtype_;
+  format::DType last_number_ = format::DType::kFloat32;
+  engine::TensorList list_;
+  std::vector<pybind11::object> owners_;
+};
+
+}  // namespace tensorbundle::bindings
