@@ -2,21 +2,19 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <utility>
 
-#include "base/text.h"
 #include "engine/extent_writer.h"
 #include "engine/extents.h"
 #include "engine/index_writer.h"
+#include "engine/name_order.h"
 #include "engine/plan.h"
 #include "engine/shared_file.h"
 #include "engine/thread_pool.h"
 #include "engine/worker.h"
 #include "format/entry.h"
 #include "format/naming.h"
-#include "format/slices.h"
 #include "format/table.h"
 #include "io/aligned_buffer.h"
 
@@ -37,36 +35,6 @@ size_t DefaultThreads(bool direct) {
   return direct ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
 }
 
-Status CheckName(std::string_view name) {
-  if (name.empty()) return Status(Code::kInvalidArgument, "a tensor's name is empty");
-  if (name.size() > format::kMaxKeySize) {
-    return Status(Code::kInvalidArgument,
-                  "the name has more than " + std::to_string(format::kMaxKeySize) + " bytes")
-        .WithKey(std::string(name));
-  }
-  if (format::DecodeSliceKey(name).has_value()) {
-    return Status(Code::kInvalidArgument, "the name is the key of a partitioned tensor's part")
-        .WithKey(std::string(name));
-  }
-  return Status();
-}
-
-// The tensors in the order of the index: by the bytes of their names.
-Result<std::vector<uint32_t>> SortByName(std::span<const TensorView> tensors) {
-  std::vector<uint32_t> order(tensors.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(),
-            [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; });
-  for (size_t i = 0; i < order.size(); ++i) {
-    const std::string_view name = tensors[order[i]].name;
-    TB_RETURN_IF_ERROR(CheckName(name));
-    if (i > 0 && name == tensors[order[i - 1]].name) {
-      return Status(Code::kAlreadyExists, "the name is given twice")
-          .WithKey(std::string(name));
-    }
-  }
-  return order;
-}
 
 class SaveOperation {
  public:
@@ -76,7 +44,7 @@ class SaveOperation {
 
   Result<SaveReport> Run() {
     const Clock::time_point start = Clock::now();
-    TB_ASSIGN_OR_RETURN(const std::vector<uint32_t> by_name, SortByName(tensors_));
+    TB_ASSIGN_OR_RETURN(const std::vector<uint32_t> by_name, OrderByName(tensors_));
     TB_RETURN_IF_ERROR(MakePlanAndExtents());
     TB_ASSIGN_OR_RETURN(
         publication_,
