@@ -199,24 +199,24 @@ class SaveOperation {
     format::Header header;
     header.num_shards = publication_->num_shards();
     TB_RETURN_IF_ERROR(index.AddHeader(header));
+    format::Entry entry;  // one for all, for its memory
     for (const uint32_t i : by_name) {
-      TB_RETURN_IF_ERROR(index.Add(tensors_[i].name, MakeEntry(i, crcs[i])));
+      SetEntry(i, crcs[i], entry);
+      TB_RETURN_IF_ERROR(index.Add(tensors_[i].name, entry));
     }
     TB_RETURN_IF_ERROR(index.Finish());
     report_.file_bytes += index.size();
     return SyncAndClose(*file);
   }
 
-  format::Entry MakeEntry(uint32_t index, checksum::Crc32c crc) const {
+  void SetEntry(uint32_t index, checksum::Crc32c crc, format::Entry& entry) const {
     const TensorView& tensor = tensors_[index];
-    format::Entry entry;
     entry.dtype = tensor.dtype;
     entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
     entry.shard_id = plan_.placements[index].shard;
     entry.offset = plan_.placements[index].offset;
     entry.size = tensor.size;
     entry.crc32c = checksum::Mask(tensor.crc.value_or(crc));
-    return entry;
   }
 
   io::Storage& storage_;

@@ -10,6 +10,11 @@ namespace {
 size_t CommonPrefix(std::string_view a, std::string_view b) {
   const size_t shorter = std::min(a.size(), b.size());
   size_t size = 0;
+  // Eight at a time: keys of one index have most of their bytes in common.
+  constexpr size_t kStep = 8;
+  while (shorter - size >= kStep && a.substr(size, kStep) == b.substr(size, kStep)) {
+    size += kStep;
+  }
   while (size < shorter && a[size] == b[size]) ++size;
   return size;
 }

@@ -1,5 +1,6 @@
 #include "format/coding.h"
 
+#include <array>
 #include <cassert>
 
 namespace tensorbundle::format {
@@ -8,9 +9,12 @@ namespace {
 constexpr uint64_t kContinuation = 0x80;  // set in every byte of a varint but the last
 constexpr uint64_t kPayload = 0x7f;
 constexpr int kPayloadBits = 7;
+constexpr size_t kMaxVarintSize = 10;  // bytes: 64 bits, 7 in each
 
-void PutLittleEndian(std::string& out, uint64_t value, int size) {
-  for (int i = 0; i < size; ++i) out += static_cast<char>(value >> (8 * i) & 0xff);
+void PutLittleEndian(std::string& out, uint64_t value, size_t size) {
+  std::array<char, sizeof(value)> bytes;
+  for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(value >> (8 * i) & 0xff);
+  out.append(bytes.data(), size);
 }
 
 uint64_t LoadLittleEndian(Bytes bytes, size_t size) {
@@ -47,11 +51,18 @@ void PutFixed64(std::string& out, uint64_t value) { PutLittleEndian(out, value, 
 void PutVarint32(std::string& out, uint32_t value) { PutVarint64(out, value); }
 
 void PutVarint64(std::string& out, uint64_t value) {
-  while (value > kPayload) {
-    out += static_cast<char>((value & kPayload) | kContinuation);
-    value >>= kPayloadBits;
+  if (value <= kPayload) {
+    out += static_cast<char>(value);
+    return;
   }
-  out += static_cast<char>(value);
+  // Put in place first: to append costs more than to encode.
+  std::array<char, kMaxVarintSize> bytes;
+  size_t size = 0;
+  for (; value > kPayload; value >>= kPayloadBits) {
+    bytes[size++] = static_cast<char>((value & kPayload) | kContinuation);
+  }
+  bytes[size++] = static_cast<char>(value);
+  out.append(bytes.data(), size);
 }
 
 size_t VarintSize(uint64_t value) {

@@ -10,14 +10,25 @@ void PutNonZero(std::string& out, uint32_t field, uint64_t value) {
   if (value != 0) PutVarintField(out, field, value);
 }
 
-std::string EncodeShape(const Shape& shape) {
-  std::string out;
+// A message's size stands before it, so it is computed first: an index may have a million
+// shapes, and a string for each costs more than that.
+constexpr uint64_t kTagSize = 1;  // bytes, of fields up to 15
+
+uint64_t DimensionSize(uint64_t size) { return size == 0 ? 0 : kTagSize + VarintSize(size); }
+
+void PutShape(std::string& out, const Shape& shape) {
+  uint64_t message_size = 0;
   for (const uint64_t size : shape) {
-    std::string dimension;
-    PutNonZero(dimension, kDimSize, size);
-    PutBytesField(out, kShapeDim, dimension);
+    const uint64_t dimension = DimensionSize(size);
+    message_size += kTagSize + VarintSize(dimension) + dimension;
   }
-  return out;
+  PutTag(out, kEntryShape, WireType::kLengthDelimited);
+  PutVarint64(out, message_size);
+  for (const uint64_t size : shape) {
+    PutTag(out, kShapeDim, WireType::kLengthDelimited);
+    PutVarint64(out, DimensionSize(size));
+    PutNonZero(out, kDimSize, size);
+  }
 }
 
 // A full extent is an empty message; else the length is there whatever it is, as it is
@@ -39,7 +50,7 @@ std::string EncodeSlice(const Slice& slice) {
 
 void AppendEntry(const Entry& entry, std::string& out) {
   PutVarintField(out, kEntryDType, static_cast<uint64_t>(entry.dtype));
-  PutBytesField(out, kEntryShape, EncodeShape(entry.shape));  // even a scalar's, "12 00"
+  PutShape(out, entry.shape);  // even a scalar's, "12 00"
   PutNonZero(out, kEntryShardId, entry.shard_id);
   PutNonZero(out, kEntryOffset, entry.offset);
   PutNonZero(out, kEntrySize, entry.size);
