@@ -7,6 +7,16 @@
 #include "format/slices.h"
 
 namespace tensorbundle::engine {
+namespace {
+
+// Whether `key` is a tensor's: not the header's, and not that of a partition's part, which
+// begins with a zero byte (format/slices.h).
+bool IsName(std::string_view key) {
+  return !key.empty() && (key.front() != '\0' || !format::DecodeSliceKey(key).has_value());
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
                                              std::string prefix) {
   std::unique_ptr<Bundle> bundle(new Bundle(std::move(storage), std::move(prefix)));
@@ -41,7 +51,7 @@ Result<format::Entry> Bundle::Find(std::string_view name) const {
   const auto place = [&](Status status) {
     return std::move(status).WithKey(std::string(name)).WithPath(format::IndexPath(prefix_));
   };
-  if (name.empty() || format::DecodeSliceKey(name).has_value()) {
+  if (!IsName(name)) {
     return place(Status(Code::kNotFound, "not in the bundle"));
   }
   auto value = table_->Find(name);
@@ -55,7 +65,7 @@ Result<format::Entry> Bundle::Find(std::string_view name) const {
 Status Bundle::ForEach(const Visitor& visit) const {
   return table_
       ->ForEach([&](std::string_view key, Bytes value) {
-        if (key.empty() || (key[0] == '\0' && format::DecodeSliceKey(key))) return Status();
+        if (!IsName(key)) return Status();
         auto entry = Decode(value);
         if (entry.ok()) return visit(key, std::move(entry));
         return visit(key, std::move(entry)
@@ -63,6 +73,13 @@ Status Bundle::ForEach(const Visitor& visit) const {
                               .WithKey(std::string(key))
                               .WithPath(format::IndexPath(prefix_)));
       })
+      .WithPath(format::IndexPath(prefix_));
+}
+
+Status Bundle::ForEachName(const NameVisitor& visit) const {
+  return table_
+      ->ForEach(
+          [&](std::string_view key, Bytes) { return IsName(key) ? visit(key) : Status(); })
       .WithPath(format::IndexPath(prefix_));
 }
 

@@ -50,6 +50,10 @@ class Bundle {
   // partitioned tensors are not tensors.  One bad entry does not hide the others.
   Status ForEach(const Visitor& visit) const;
 
+  // Like ForEach(), but does not decode the entries: damage to them is not seen.
+  using NameVisitor = std::function<Status(std::string_view name)>;
+  Status ForEachName(const NameVisitor& visit) const;
+
   // The bytes of a whole tensor in its mapped shard, and what keeps them mapped.
   struct View {
     std::shared_ptr<const io::MappedFile> file;

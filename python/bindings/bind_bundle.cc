@@ -11,6 +11,7 @@
 #include "bindings/backends.h"
 #include "bindings/entries.h"
 #include "bindings/errors.h"
+#include "bindings/listings.h"
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
@@ -51,11 +52,11 @@ class PyBundle {
 
   std::string ShardPath(uint32_t shard) const { return bundle_->ShardPath(shard); }
 
-  py::list Names() const {
-    py::list names;
-    for (const auto& [name, entry] : AllEntries()) names.append(NameToPython(name));
-    return names;
-  }
+  py::list Names() const { return ListNames(*bundle_); }
+
+  py::list Shapes() const { return ListShapes(*bundle_); }
+
+  py::list DTypes() const { return ListDTypes(*bundle_); }
 
   // [(name, entry tuple or exception)]
   py::list Entries() const {
@@ -307,6 +308,8 @@ void RegisterBundle(py::module_& module) {
       .def_property_readonly("num_shards", &PyBundle::num_shards)
       .def("shard_path", &PyBundle::ShardPath, py::arg("shard"))
       .def("names", &PyBundle::Names)
+      .def("shapes", &PyBundle::Shapes)
+      .def("dtypes", &PyBundle::DTypes)
       .def("entries", &PyBundle::Entries)
       .def("find", &PyBundle::Find, py::arg("name"))
       .def("contains", &PyBundle::Contains, py::arg("name"))

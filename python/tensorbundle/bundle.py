@@ -248,6 +248,22 @@ def verify(
         return bundle.verify(num_threads=num_threads, progress=progress)
 
 
+def shapes(bundle: Bundle) -> list[tuple[str, list[int]]]:
+    """List each tensor's name and shape, in the order of the index.
+
+    Raises
+    ------
+    CorruptionError, UnsupportedError
+        Of the first record that is damaged, or of a kind this library does not know.
+    """
+    return list(bundle._opened().shapes())
+
+
+def dtype_numbers(bundle: Bundle) -> list[int]:
+    """List each tensor's DataType number, like `shapes`."""
+    return list(bundle._opened().dtypes())
+
+
 def _entry(raw: tuple[Any, ...]) -> Entry:
     number, shape, shard_id, offset, size, crc32c, slices = raw
     return Entry(

@@ -46,20 +46,20 @@ class CheckpointReader:
 
     def get_variable_to_shape_map(self) -> dict[str, list[int]]:
         """Map each name to its shape; partitioned tensors have their full one."""
-        return {name: list(self._bundle.entry(name).shape) for name in self._bundle}
+        return dict(_bundle.shapes(self._bundle))
 
     def get_variable_to_dtype_map(self) -> dict[str, np.dtype[Any]]:
         """Map each name to the dtype of its array; ``object`` for strings."""
-        return {name: self._bundle.entry(name).dtype for name in self._bundle}
+        numbers = _bundle.dtype_numbers(self._bundle)
+        return dict(zip(self._bundle, map(dtypes.numpy_dtype, numbers), strict=True))
 
     def debug_string(self) -> bytes:
         """List all tensors, one per line: ``name (DT_FLOAT) [2,3]``."""
-        lines = []
-        names = {dtypes.NAMES[number]: tf_name for number, tf_name in dtypes.TF_NAMES.items()}
-        for name in self._bundle:
-            entry = self._bundle.entry(name)
-            shape = ",".join(map(str, entry.shape))
-            lines.append(f"{name} ({names[entry.dtype_name]}) [{shape}]\n")
+        shapes, numbers = _bundle.shapes(self._bundle), _bundle.dtype_numbers(self._bundle)
+        lines = [
+            f"{name} ({dtypes.TF_NAMES[number]}) [{','.join(map(str, shape))}]\n"
+            for (name, shape), number in zip(shapes, numbers, strict=True)
+        ]
         return "".join(lines).encode("utf-8", "surrogateescape")
 
 
@@ -86,8 +86,8 @@ def load_variable(ckpt_dir_or_file: str | os.PathLike[str], name: str) -> Any:
 
 def list_variables(ckpt_dir_or_file: str | os.PathLike[str]) -> list[tuple[str, list[int]]]:
     """List the names and shapes of all tensors, sorted by name."""
-    shapes = load_checkpoint(ckpt_dir_or_file).get_variable_to_shape_map()
-    return sorted(shapes.items())
+    with _bundle.open(_prefix(ckpt_dir_or_file)) as bundle:
+        return sorted(_bundle.shapes(bundle))
 
 
 def _prefix(path: str | os.PathLike[str]) -> str:

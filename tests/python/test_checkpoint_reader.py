@@ -5,6 +5,7 @@ That they agree with TensorFlow's own is shown in test_interop_tensorflow.py.
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import ml_dtypes
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import tensorbundle as tb
+from reference.table import build_table, read_table
 
 from .helpers import assert_same, data_file, flip_byte, sample, strings
 
@@ -90,6 +92,45 @@ def test_the_reader_keeps_to_the_checkpoint_it_opened(saved):
     except (tb.MissingShardError, tb.CheckpointGoneError):
         return  # replaced before it was mapped: told, not mixed up
     assert_same(found, TENSORS["b/kernel"])
+
+
+def test_shapes_and_dtypes_of_all_ranks_are_those_of_the_entries(prefix):
+    tensors = {
+        f"{dtype}/{shape}": np.zeros(shape, dtype)
+        for shape in [(), (3,), (0, 300), (1,) * 32, (2, 1, 70_000)]
+        for dtype in ["uint8", "float64"]
+    }
+    tb.save(prefix, tensors)
+    reader, bundle = tb.load_checkpoint(prefix), tb.open(prefix)
+    assert reader.get_variable_to_shape_map() == {
+        name: list(bundle.entry(name).shape) for name in bundle
+    }
+    assert reader.get_variable_to_dtype_map() == {
+        name: bundle.entry(name).dtype for name in bundle
+    }
+
+
+def test_listing_leaves_the_garbage_collector_as_it_was(saved):
+    for is_enabled in (False, True):
+        (gc.enable if is_enabled else gc.disable)()
+        try:
+            tb.list_variables(saved)
+            assert gc.isenabled() == is_enabled
+        finally:
+            gc.enable()
+
+
+def test_a_damaged_record_is_told_by_name_when_all_are_listed(saved):
+    index = Path(saved + ".index")
+    entries = dict(read_table(index.read_bytes()))
+    entries[b"step"] = entries[b"step"].replace(b"\x08\x09", b"\x08\x63", 1)  # dtype 99
+    index.write_bytes(build_table(entries.items()))
+    assert list(tb.open(saved)) == sorted(TENSORS)
+    for listing in (tb.list_variables, lambda path: tb.load_checkpoint(path).debug_string()):
+        with pytest.raises(tb.CorruptionError, match="step") as caught:
+            listing(saved)
+        assert (caught.value.code, caught.value.key) == ("BadDType", "step")
+        assert caught.value.path == str(index)
 
 
 def test_the_reader_verifies(saved):

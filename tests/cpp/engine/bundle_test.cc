@@ -63,6 +63,17 @@ class BundleTest : public ::testing::Test {
     return names;
   }
 
+  std::vector<std::string> NamesAlone(const Bundle& bundle) {
+    std::vector<std::string> names;
+    EXPECT_TRUE(bundle
+                    .ForEachName([&](std::string_view name) {
+                      names.emplace_back(name);
+                      return Status();
+                    })
+                    .ok());
+    return names;
+  }
+
   std::shared_ptr<io::Storage> storage_;
 };
 
@@ -218,9 +229,18 @@ TEST_F(BundleTest, PartsOfAPartitionedTensorAreNotTensors) {
   const auto bundle = Bundle::Open(storage_, "x");
   ASSERT_TRUE(bundle.ok());
   EXPECT_EQ(Names(**bundle), (std::vector<std::string>{"v"}));
+  EXPECT_EQ(NamesAlone(**bundle), Names(**bundle));
   EXPECT_EQ((*bundle)->CheckReadable(*(*bundle)->Find("v")).code(), Code::kUnsupportedLayout);
   EXPECT_EQ((*bundle)->Find(format::EncodeSliceKey("v", {{0, 2}})).status().code(),
             Code::kNotFound);
+}
+
+TEST_F(BundleTest, TheNameOfADamagedEntryIsListed) {
+  WriteIndex("x", {{"", Header()}, {"a", "not an entry"}, {"b", Encoded(Bytes4(0))}});
+  const auto bundle = Bundle::Open(storage_, "x");
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_EQ(NamesAlone(**bundle), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(NamesAlone(**bundle), Names(**bundle));
 }
 
 TEST_F(BundleTest, ABigEndianBundleIsListedButNotReadAsLittle) {
