@@ -48,13 +48,18 @@ Result<format::Entry> Bundle::Decode(Bytes value) const {
 }
 
 Result<format::Entry> Bundle::Find(std::string_view name) const {
+  format::TableLookup lookup = MakeLookup();
+  return Find(name, lookup);
+}
+
+Result<format::Entry> Bundle::Find(std::string_view name, format::TableLookup& lookup) const {
   const auto place = [&](Status status) {
     return std::move(status).WithKey(std::string(name)).WithPath(format::IndexPath(prefix_));
   };
   if (!IsName(name)) {
     return place(Status(Code::kNotFound, "not in the bundle"));
   }
-  auto value = table_->Find(name);
+  auto value = lookup.Find(name);
   if (!value.ok()) return place(std::move(value).status());
   if (!value->has_value()) return place(Status(Code::kNotFound, "not in the bundle"));
   auto entry = Decode(**value);

@@ -28,6 +28,7 @@
 #include "base/result.h"
 #include "format/entry.h"
 #include "format/table.h"
+#include "format/table_lookup.h"
 #include "io/mapped_file.h"
 #include "io/storage.h"
 
@@ -45,6 +46,10 @@ class Bundle {
 
   // Errors: kNotFound, and those of DecodeEntry() and CheckShard()
   Result<format::Entry> Find(std::string_view name) const;
+
+  // For many names, which best ascend; `lookup` is of MakeLookup(), of one thread.
+  format::TableLookup MakeLookup() const { return format::TableLookup(*table_); }
+  Result<format::Entry> Find(std::string_view name, format::TableLookup& lookup) const;
 
   // Visits all tensors in the order of their names; the header and the parts of
   // partitioned tensors are not tensors.  One bad entry does not hide the others.

@@ -115,6 +115,8 @@ class TableReader {
   size_t num_blocks() const { return blocks_.size(); }
 
  private:
+  friend class TableLookup;  // format/table_lookup.h
+
   struct CheckedBlock {
     Status fault;         // why the block cannot be used
     std::string decoded;  // of a compressed block

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <utility>
 
 #include "base/arithmetic.h"
@@ -6,6 +5,7 @@
 #include "checksum/crc32c.h"
 #include "format/compression.h"
 #include "format/table.h"
+#include "format/table_lookup.h"
 
 namespace tensorbundle::format {
 namespace {
@@ -243,16 +243,7 @@ Status TableReader::CheckKeys(size_t index, Bytes contents) const {
 }
 
 Result<std::optional<Bytes>> TableReader::Find(std::string_view key) const {
-  const auto block = std::lower_bound(
-      blocks_.begin(), blocks_.end(), key,
-      [](const DataBlock& b, std::string_view wanted) { return b.separator < wanted; });
-  if (block == blocks_.end()) return std::optional<Bytes>();
-  const auto index = static_cast<size_t>(block - blocks_.begin());
-  TB_ASSIGN_OR_RETURN(const BlockReader contents, CheckedContents(index));
-  BlockIterator entry(contents);
-  if (entry.Seek(key) && entry.key() == key) return std::optional<Bytes>(entry.value());
-  TB_RETURN_IF_ERROR(entry.status());
-  return std::optional<Bytes>();
+  return TableLookup(*this).Find(key);
 }
 
 Status TableReader::ForEach(const Visitor& visit) const {

@@ -22,7 +22,10 @@ py::array MakeArray(const py::dtype& dtype, const format::Shape& shape, Bytes by
   }
   const std::vector<py::ssize_t> dims(shape.begin(), shape.end());
   py::array array(dtype, dims, {}, bytes.data(), owner);
-  if (!writable) array.attr("setflags")(py::arg("write") = false);
+  // As pybind11 itself does for Eigen: a call of setflags() costs as much as the array.
+  if (!writable) {
+    py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  }
   return array;
 }
 

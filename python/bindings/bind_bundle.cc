@@ -200,8 +200,9 @@ class PyBundle {
     for (size_t i = 0; i < requests.size(); ++i) requests[i].name = NameFromPython(names[i]);
     const Status status = [&]() -> Status {
       const py::gil_scoped_release release;  // reads the index
+      format::TableLookup lookup = bundle_->MakeLookup();
       for (engine::ReadRequest& request : requests) {
-        TB_ASSIGN_OR_RETURN(request.entry, bundle_->Find(request.name));
+        TB_ASSIGN_OR_RETURN(request.entry, bundle_->Find(request.name, lookup));
       }
       return Status();
     }();

@@ -197,6 +197,8 @@ def _read(
 
 
 def _check_names(wanted: list[str], into: Mapping[str, Any]) -> None:
+    if not into:
+        return
     known = set(wanted)
     unwanted = [name for name in into if name not in known]
     if unwanted:
