@@ -34,6 +34,7 @@ class TensorList {
                   std::span<const uint64_t> shape);
 
   std::span<const TensorView> views() const { return views_; }
+  std::span<TensorView> views() { return views_; }
 
  private:
   std::pmr::monotonic_buffer_resource memory_;

@@ -44,6 +44,9 @@ struct TensorView {
   Bytes contiguous;
   std::unique_ptr<const StagedSource> staged;
 
+  // The memory is wanted back as soon as it is written (engine/snapshot.h).
+  bool borrowed = false;
+
   // The entry's checksum where it is not that of the bytes: strings.
   std::optional<checksum::Crc32c> crc;
 };

@@ -1,7 +1,9 @@
 #include "engine/writer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -34,7 +36,6 @@ constexpr size_t kMaxWriteThreads = kStagingBudget / kStagingSlots / kMinStaging
 size_t DefaultThreads(bool direct) {
   return direct ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
 }
-
 
 class SaveOperation {
  public:
@@ -88,12 +89,30 @@ class SaveOperation {
     results_.resize(extents_.size());
     shards_ = std::vector<SharedFile<io::WritableFile>>(plan_.shards.size());
     for (const Extent& extent : extents_) shards_[extent.shard].AddJob();
+    OrderJobs();
     report_.num_tensors = tensors_.size();
     for (const PlannedShard& shard : plan_.shards) {
       report_.file_bytes += shard.size;
       if (shard.size > 0) ++report_.num_shards;
     }
     return Status();
+  }
+
+  // Extents are written in their order, but for those with borrowed tensors, which come
+  // first.
+  void OrderJobs() {
+    job_order_.resize(extents_.size());
+    std::iota(job_order_.begin(), job_order_.end(), size_t{0});
+    const auto others =
+        std::stable_partition(job_order_.begin(), job_order_.end(),
+                              [&](size_t index) { return IsBorrowed(extents_[index]); });
+    borrowed_extents_ = static_cast<size_t>(others - job_order_.begin());
+  }
+
+  bool IsBorrowed(const Extent& extent) const {
+    const std::vector<uint32_t>& order = plan_.shards[extent.shard].tensors;
+    return std::any_of(order.begin() + extent.first_tensor, order.begin() + extent.end_tensor,
+                       [&](uint32_t tensor) { return tensors_[tensor].borrowed; });
   }
 
   // Where a large tensor lies, so that its place in the file can be congruent.
@@ -116,13 +135,13 @@ class SaveOperation {
     run.observer = options_.observer;
     const Status status = RunJobs(
         extents_.size(),
-        [&](size_t index, JobContext& context) {
+        [&](size_t job, JobContext& context) {
           Worker& worker = workers[context.worker()];
           const size_t begin = context.worker() * staging_size;
           const WriteResources resources = {staging.bytes().subspan(begin, staging_size),
                                             &worker.GetQueue(storage_, Queue()),
                                             &worker.seconds, BlockSize(), options_.snapshot};
-          return WriteExtent(index, resources, context);
+          return WriteJob(job, resources, context);
         },
         run);
     report_.stages = TotalSeconds(workers);
@@ -140,6 +159,13 @@ class SaveOperation {
     queue.block_size = BlockSize();
     if (options_.queue_depth != 0) queue.depth = options_.queue_depth;
     return queue;
+  }
+
+  Status WriteJob(size_t job, const WriteResources& resources, JobContext& context) {
+    TB_RETURN_IF_ERROR(WriteExtent(job_order_[job], resources, context));
+    const bool last = job < borrowed_extents_ && ++borrowed_written_ == borrowed_extents_;
+    if (last && options_.on_borrowed_written) options_.on_borrowed_written();
+    return Status();
   }
 
   Status WriteExtent(size_t index, const WriteResources& resources, JobContext& context) {
@@ -226,6 +252,9 @@ class SaveOperation {
   SaveReport report_;
   Plan plan_;
   std::vector<Extent> extents_;
+  std::vector<size_t> job_order_;  // indexes into extents_
+  size_t borrowed_extents_ = 0;    // so many of the first jobs have borrowed tensors
+  std::atomic<size_t> borrowed_written_ = 0;
   std::vector<ExtentResult> results_;  // one per extent
   // Before the shards, so that on failure their files are closed, then removed.
   std::unique_ptr<Publication> publication_;

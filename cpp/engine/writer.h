@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -35,6 +36,9 @@ struct SaveOptions {
   uint32_t queue_depth = 0;      // writes in flight per thread; 0: the queue's default
   uint64_t memory_granule = 1;   // bytes: what its writes demand of addresses
   Observer* observer = nullptr;  // may be null
+  // Called once, by any thread, when all borrowed tensors are written, which come first;
+  // not where the save fails before.
+  std::function<void()> on_borrowed_written;
 };
 
 struct SaveReport {

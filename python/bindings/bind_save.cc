@@ -1,11 +1,13 @@
 #include <pybind11/pybind11.h>
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "bindings/backends.h"
 #include "bindings/errors.h"
+#include "bindings/latch.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
 #include "bindings/saved_tensors.h"
@@ -76,7 +78,7 @@ Result<py::dict> RunSave(const SaveArguments& arguments,
 py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t num_shards,
               uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
               size_t num_threads, uint64_t block_size, uint32_t queue_depth,
-              py::object progress) {
+              py::object progress, std::shared_ptr<Latch> borrowed_written) {
   PythonObserver observer(std::move(progress));
   SaveArguments arguments;
   arguments.prefix = prefix;
@@ -90,6 +92,9 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
   arguments.options.block_size = block_size;
   arguments.options.queue_depth = queue_depth;
   arguments.options.observer = &observer;
+  if (borrowed_written != nullptr) {
+    arguments.options.on_borrowed_written = [borrowed_written] { borrowed_written->Open(); };
+  }
   return ValueOrThrow(RunSave(arguments, tensors.views()));
 }
 
@@ -99,7 +104,8 @@ void RegisterSave(py::module_& module) {
   module.def("save", &Save, py::arg("prefix"), py::arg("tensors"), py::kw_only(),
              py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
              py::arg("backend"), py::arg("snapshot"), py::arg("num_threads"),
-             py::arg("block_size"), py::arg("queue_depth"), py::arg("progress"));
+             py::arg("block_size"), py::arg("queue_depth"), py::arg("progress"),
+             py::arg("borrowed_written"));
 }
 
 }  // namespace tensorbundle::bindings

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module) {
   tensorbundle::bindings::RegisterInfo(module);
   tensorbundle::bindings::RegisterChecksum(module);
   tensorbundle::bindings::RegisterSavedTensors(module);
+  tensorbundle::bindings::RegisterSnapshot(module);
   tensorbundle::bindings::RegisterSave(module);
   tensorbundle::bindings::RegisterBundle(module);
 }

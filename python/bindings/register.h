@@ -10,6 +10,7 @@ void RegisterErrors(pybind11::module_& module);
 void RegisterInfo(pybind11::module_& module);
 void RegisterChecksum(pybind11::module_& module);
 void RegisterSavedTensors(pybind11::module_& module);
+void RegisterSnapshot(pybind11::module_& module);
 void RegisterSave(pybind11::module_& module);
 void RegisterBundle(pybind11::module_& module);
 

@@ -161,6 +161,14 @@ void SavedTensors::Add(py::handle name, uint64_t number, const py::object& value
   owners_.push_back(value);
 }
 
+void SavedTensors::ReleaseCopied() {
+  for (size_t i = 0; i < owners_.size(); ++i) {
+    const engine::TensorView& view = list_.views()[i];
+    const bool is_string = view.crc.has_value();
+    if (!view.borrowed && !is_string) owners_[i] = py::none();
+  }
+}
+
 void RegisterSavedTensors(py::module_& module) {
   py::class_<SavedTensors>(module, "SavedTensors")
       .def(py::init<py::dict>(), py::arg("numbers"))

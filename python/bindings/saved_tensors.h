@@ -39,6 +39,10 @@ class SavedTensors {
            unsigned negated);
 
   std::span<const engine::TensorView> views() const { return list_.views(); }
+  std::span<engine::TensorView> views() { return list_.views(); }
+
+  // Lets go of the arrays that were copied (engine/snapshot.h).
+  void ReleaseCopied();
 
  private:
   void ReserveFor(const pybind11::iterator& items);
@@ -51,7 +55,7 @@ class SavedTensors {
   pybind11::object last_dtype_;
   format::DType last_number_ = format::DType::kFloat32;
   engine::TensorList list_;
-  std::vector<pybind11::object> owners_;
+  std::vector<pybind11::object> owners_;  // one per tensor
 };
 
 }  // namespace tensorbundle::bindings

@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tensorbundle.async_saving import AsyncSaver, SaveHandle
     from tensorbundle.bundle import Bundle, Entry, open, verify
     from tensorbundle.checkpoint_reader import (
         CheckpointReader,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tensorbundle.saving import save
 
 __all__ = [
+    "AsyncSaver",
     "Bundle",
     "BundleError",
     "CheckpointGoneError",
@@ -56,6 +58,7 @@ __all__ = [
     "LockedError",
     "MissingShardError",
     "MissingTensorError",
+    "SaveHandle",
     "SaveReport",
     "UnsupportedError",
     "VerifyReport",
@@ -72,6 +75,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "async_saving": ("AsyncSaver", "SaveHandle"),
     "bundle": ("Bundle", "Entry", "open", "verify"),
     "checkpoint_reader": (
         "CheckpointReader",

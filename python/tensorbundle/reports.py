@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-__all__ = ["Fault", "LoadReport", "LoadStages", "SaveReport", "SaveStages", "VerifyReport"]
+__all__ = [
+    "Fault",
+    "LoadReport",
+    "LoadStages",
+    "SaveReport",
+    "SaveStages",
+    "SnapshotReport",
+    "VerifyReport",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +110,17 @@ class SaveReport(_Report):
     """Where the time went."""
     durability: str
     """``"full"``: on the device when `save` returned; ``"none"``: not synced."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotReport:
+    """What a save in the background copied before it let the caller go on."""
+
+    copied_bytes: int
+    borrowed_bytes: int
+    """Of tensors that did not fit: written from their own memory meanwhile."""
+    seconds: float
+    """For the copy."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tensorbundle import tensors as _tensors
 from tensorbundle.core import _core
 from tensorbundle.paths import absolute
 from tensorbundle.reports import SaveReport, SaveStages
 
+if TYPE_CHECKING:
+    from tensorbundle.async_saving import SaveHandle
+
 __all__ = [
     "BACKENDS",
+    "PendingSave",
     "check_backend",
     "check_block_size",
     "check_queue_depth",
     "check_threads",
+    "prepare",
     "save",
 ]
 
@@ -25,6 +31,42 @@ BACKENDS = ("auto", "buffered", "direct", "uring")
 _BLOCK_UNIT = 1 << 16  # bytes: a multiple of the direct-I/O granule of any device
 _MAX_BLOCK = 1 << 30  # bytes: one system call moves less than 2 GiB
 _MAX_DEPTH = 4096  # what every kernel's io_uring grants
+
+
+@overload
+def save(
+    prefix: str | os.PathLike[str],
+    tensors: Mapping[Any, Any],
+    *,
+    num_shards: int | None = ...,
+    alignment: int = ...,
+    durability: Literal["full", "none"] = ...,
+    backend: str = ...,
+    snapshot: bool = ...,
+    num_threads: int | None = ...,
+    block_size: int | None = ...,
+    queue_depth: int | None = ...,
+    progress: Callable[[int, int], object] | None = ...,
+    blocking: Literal[True] = ...,
+) -> SaveReport: ...
+
+
+@overload
+def save(
+    prefix: str | os.PathLike[str],
+    tensors: Mapping[Any, Any],
+    *,
+    num_shards: int | None = ...,
+    alignment: int = ...,
+    durability: Literal["full", "none"] = ...,
+    backend: str = ...,
+    snapshot: bool = ...,
+    num_threads: int | None = ...,
+    block_size: int | None = ...,
+    queue_depth: int | None = ...,
+    progress: Callable[[int, int], object] | None = ...,
+    blocking: Literal[False],
+) -> SaveHandle: ...
 
 
 def save(
@@ -40,7 +82,8 @@ def save(
     block_size: int | None = None,
     queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
-) -> SaveReport:
+    blocking: bool = True,
+) -> SaveReport | SaveHandle:
     """Save tensors as a checkpoint that TensorFlow reads: all of them, or nothing.
 
     The files appear whole: a crash, a full disk or Ctrl-C leaves what was at `prefix`
@@ -89,12 +132,17 @@ def save(
         Writes in flight per thread with io_uring; ``None`` means 8.
     progress
         Called now and then, on this thread, with the bytes done and in total. What it
-        raises cancels the save.
+        raises cancels the save. With ``blocking=False`` on the thread that writes.
+    blocking
+        ``False``: copy the tensors, come back, and write the copies in the background;
+        the tensors may change from then on. See `AsyncSaver`, which this is a short way
+        to: one of them serves the whole process.
 
     Returns
     -------
     SaveReport
-        Bytes, seconds, threads; how much was written without a copy.
+        Bytes, seconds, threads; how much was written without a copy. With
+        ``blocking=False`` a `SaveHandle`, whose ``result()`` is that report.
 
     Raises
     ------
@@ -121,26 +169,86 @@ def save(
     --------
     >>> tb.save("run1/ckpt-100", {"model": model.state_dict(), "step": 100})  # doctest: +SKIP
     """
+    pending = prepare(
+        prefix,
+        tensors,
+        num_shards=num_shards,
+        alignment=alignment,
+        durability=durability,
+        backend=backend,
+        snapshot=snapshot,
+        num_threads=num_threads,
+        block_size=block_size,
+        queue_depth=queue_depth,
+        progress=progress,
+    )
+    if blocking:
+        return pending.run()
+    from tensorbundle.async_saving import default_saver
+
+    return default_saver().start(pending)
+
+
+@dataclasses.dataclass(frozen=True)
+class PendingSave:
+    """A save whose arguments are checked and whose tensors are gathered."""
+
+    prefix: str
+    tensors: _core.SavedTensors
+    durability: str
+    options: dict[str, Any]
+    progress: Callable[[int, int], object] | None
+
+    def run(
+        self,
+        progress: Callable[[int, int], object] | None = None,
+        borrowed_written: _core.Latch | None = None,
+    ) -> SaveReport:
+        """Write it; `progress` is called instead of the caller's own."""
+        report = _core.save(
+            tensors=self.tensors,
+            **self.options,
+            progress=progress or self.progress,
+            borrowed_written=borrowed_written,
+        )
+        stages = SaveStages.of(report.pop("stages"))
+        return SaveReport(
+            prefix=self.prefix, durability=self.durability, stages=stages, **report
+        )
+
+
+def prepare(
+    prefix: str | os.PathLike[str],
+    tensors: Mapping[Any, Any],
+    *,
+    num_shards: int | None = None,
+    alignment: int = 64,
+    durability: str = "full",
+    backend: str = "auto",
+    snapshot: bool = False,
+    num_threads: int | None = None,
+    block_size: int | None = None,
+    queue_depth: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> PendingSave:
+    """Check the arguments of `save` and gather the tensors; nothing is touched."""
     check_backend(backend)
     if durability not in ("full", "none"):
         raise ValueError(f"durability must be 'full' or 'none', not {durability!r}")
     gathered = _tensors.gather(tensors)
     path = os.fspath(prefix)
-    report = _core.save(
-        absolute(path),
-        gathered,
-        num_shards=_positive("num_shards", num_shards),
-        alignment=_positive("alignment", alignment),
-        durable=durability == "full",
-        backend=backend,
-        snapshot=snapshot,
-        num_threads=check_threads(num_threads),
-        block_size=check_block_size(block_size),
-        queue_depth=check_queue_depth(queue_depth),
-        progress=progress,
-    )
-    stages = SaveStages.of(report.pop("stages"))
-    return SaveReport(prefix=path, durability=durability, stages=stages, **report)
+    options = {
+        "prefix": absolute(path),
+        "num_shards": _positive("num_shards", num_shards),
+        "alignment": _positive("alignment", alignment),
+        "durable": durability == "full",
+        "backend": backend,
+        "snapshot": snapshot,
+        "num_threads": check_threads(num_threads),
+        "block_size": check_block_size(block_size),
+        "queue_depth": check_queue_depth(queue_depth),
+    }
+    return PendingSave(path, gathered, durability, options, progress)
 
 
 def check_backend(backend: str) -> None:

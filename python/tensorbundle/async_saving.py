@@ -1,0 +1,290 @@
+"""Saves in the background: the training loop waits for a copy, not for the disk."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import CancelledError, Future, wait
+from types import TracebackType
+from typing import Any
+
+from tensorbundle.core import _core
+from tensorbundle.reports import SaveReport, SnapshotReport
+from tensorbundle.saving import PendingSave, check_threads, prepare
+
+__all__ = ["AsyncSaver", "SaveHandle", "default_saver"]
+
+# How long a wait goes without looking at Ctrl-C, in seconds.
+_GLANCE = 0.05
+
+
+class _Outcome(Future[SaveReport]):
+    """A future that knows whether somebody has seen how it ended."""
+
+    seen = False
+
+    def result(self, timeout: float | None = None) -> SaveReport:
+        """Give the report, or raise what the save raised."""
+        try:
+            return super().result(timeout)
+        finally:
+            self.seen = self.done()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Give what the save raised, if anything."""
+        try:
+            return super().exception(timeout)
+        finally:
+            self.seen = self.done()
+
+
+class SaveHandle:
+    """A save under way; made by `AsyncSaver.save` and ``save(..., blocking=False)``.
+
+    Threads: any thread may use any method.
+    """
+
+    prefix: str
+    staged: Future[SnapshotReport]
+    """Done when the tensors may change: before the call that made this returned."""
+    durable: Future[SaveReport]
+    """Done when the checkpoint is on the device, or has failed, or was cancelled."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.staged = Future()
+        self.durable = self._outcome = _Outcome()
+        # From now on nobody can cancel it but by cancel() below.
+        self._outcome.set_running_or_notify_cancel()
+        self._cancelled = threading.Event()
+
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.durable.done()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended, at most `timeout` seconds; tell whether it has.
+
+        How it ended is for `result` to say.
+        """
+        return bool(wait([self.durable], timeout).done)
+
+    def result(self, timeout: float | None = None) -> SaveReport:
+        """Wait for the end and give the report of the save.
+
+        Raises
+        ------
+        TimeoutError
+            It has not ended within `timeout` seconds; the save goes on.
+        concurrent.futures.CancelledError
+            It was cancelled; what was at the prefix before is intact.
+        Exception
+            What the save raised; see `save`.
+        """
+        return self.durable.result(timeout)
+
+    def cancel(self) -> bool:
+        """Stop the save if it is not too late, and wait for its end.
+
+        Returns whether it was stopped: then what was at the prefix before is intact and
+        nothing is left behind.
+        """
+        self._cancelled.set()
+        return isinstance(self.durable.exception(), CancelledError)
+
+    def __repr__(self) -> str:
+        state = "ended" if self.done() else "under way"
+        return f"<tensorbundle.SaveHandle {self.prefix!r}: {state}>"
+
+
+class AsyncSaver:
+    """Copies tensors, comes back, and saves the copies in the background.
+
+    The copies lie in memory that is kept from one save to the next, so that only the
+    first save pays for getting it. One save is under way at a time: the next waits for
+    it to end before it copies. Tensors that do not fit into `max_bytes` are written from
+    their own memory, first, and the call waits for that.
+
+    A save that fails raises its error from `SaveHandle.result`. Where nobody asked, the
+    next `save`, `wait` or `close` raises it, and at the latest the interpreter's exit,
+    which waits for the save under way.
+
+    Parameters
+    ----------
+    max_bytes
+        Most memory for copies; ``None`` means half of what the machine has free when a
+        save first needs more than there is.
+    num_threads
+        Threads that copy; ``None`` means one per CPU of this process.
+
+    Examples
+    --------
+    >>> with tb.AsyncSaver() as saver:  # doctest: +SKIP
+    ...     for step in range(1000):
+    ...         train(model)
+    ...         saver.save(f"run/ckpt-{step}", model.state_dict())
+    """
+
+    def __init__(
+        self, *, max_bytes: int | None = None, num_threads: int | None = None
+    ) -> None:
+        if max_bytes is not None and max_bytes < 0:
+            raise ValueError(f"max_bytes must not be negative, but is {max_bytes}")
+        self._max_bytes = max_bytes
+        self._num_threads = check_threads(num_threads)
+        self._arena = _core.SnapshotArena(0)
+        self._last: SaveHandle | None = None
+        self._turn = threading.Lock()  # one call of save() or close() at a time
+        self._closed = False
+        self._process = os.getpid()
+        atexit.register(self._at_exit)
+
+    def save(
+        self, prefix: str | os.PathLike[str], tensors: Mapping[Any, Any], **options: Any
+    ) -> SaveHandle:
+        """Copy the tensors and start to save the copies; see `tensorbundle.save`.
+
+        Returns when the tensors may change.
+
+        Raises
+        ------
+        ValueError
+            The saver is closed, or as `tensorbundle.save`.
+        Exception
+            What an earlier save raised, if nobody has asked for its result. Nothing was
+            started then.
+        """
+        return self.start(prepare(prefix, tensors, **options))
+
+    def start(self, pending: PendingSave) -> SaveHandle:
+        """Copy the tensors of a prepared save, and start it."""
+        self._check_process()
+        with self._turn:
+            if self._closed:
+                raise ValueError("the saver is closed")
+            self._finish_last()
+            self._make_room(_core.snapshot_size(pending.tensors))
+            handle = SaveHandle(pending.prefix)
+            copied = SnapshotReport(
+                *_core.take_snapshot(pending.tensors, self._arena, self._num_threads)
+            )
+            self._last = handle
+            written = _core.Latch()
+            # Not a daemon: the interpreter's exit waits for it.
+            thread = threading.Thread(
+                target=_run, args=(handle, pending, written), name="tensorbundle-save"
+            )
+            thread.start()
+            if copied.borrowed_bytes > 0:
+                _wait_for(written, handle)
+            handle.staged.set_result(copied)
+        return handle
+
+    def wait(self) -> None:
+        """Wait for the save under way, if any, and raise its error if nobody has seen it."""
+        self._check_process()
+        with self._turn:
+            self._finish_last()
+
+    def close(self) -> None:
+        """Wait as `wait`, then give the memory back. May be called again."""
+        atexit.unregister(self._at_exit)
+        self._check_process()
+        with self._turn:
+            self._closed = True
+            try:
+                self._finish_last()
+            finally:
+                self._arena = _core.SnapshotArena(0)
+
+    def __enter__(self) -> AsyncSaver:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "this AsyncSaver belongs to the parent process, whose saves go on there; "
+                "make another one after the fork"
+            )
+
+    def _finish_last(self) -> None:
+        handle, self._last = self._last, None
+        if handle is not None and handle.wait() and not handle._outcome.seen:
+            handle.result()
+
+    def _make_room(self, size: int) -> None:
+        if size <= self._arena.size:
+            return
+        allowed = self._max_bytes if self._max_bytes is not None else _half_of_free_memory()
+        size = min(size, allowed)
+        if size > self._arena.size:
+            self._arena = _core.SnapshotArena(0)  # never both at once
+            self._arena = _core.SnapshotArena(size)
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._process:
+            self.close()
+
+
+def _run(handle: SaveHandle, pending: PendingSave, written: _core.Latch) -> None:
+    def look(done: int, total: int) -> None:
+        if pending.progress is not None:
+            pending.progress(done, total)
+        if handle._cancelled.is_set():
+            raise CancelledError
+
+    try:
+        handle.durable.set_result(pending.run(look, written))
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
+        handle.durable.set_exception(error)
+    finally:
+        written.open()
+
+
+def _wait_for(written: _core.Latch, handle: SaveHandle) -> None:
+    """Wait until the caller's memory is written; Ctrl-C cancels the save."""
+    try:
+        while not written.wait(_GLANCE):
+            pass
+    except BaseException:
+        handle.cancel()  # nobody may read that memory once we have returned
+        raise
+
+
+def _half_of_free_memory() -> int:
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024 // 2
+    raise OSError("/proc/meminfo does not tell MemAvailable; give max_bytes")
+
+
+_lock = threading.Lock()
+_default: AsyncSaver | None = None
+
+
+def default_saver() -> AsyncSaver:
+    """Give the saver of ``save(..., blocking=False)``, one per process."""
+    global _default
+    with _lock:
+        if _default is None or _default._closed:
+            _default = AsyncSaver()
+        return _default
+
+
+def _forget_default() -> None:
+    global _default, _lock
+    _default, _lock = None, threading.Lock()  # the parent's may be held by a thread of its
+
+
+os.register_at_fork(after_in_child=_forget_default)

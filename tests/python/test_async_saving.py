@@ -1,0 +1,269 @@
+"""Saves in the background: what the caller may do when, and where errors surface."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+
+import tensorbundle as tb
+
+from .helpers import assert_all_same, listing
+
+MIB = 1 << 20
+
+
+def model(seed=0, mib=24):
+    random = np.random.default_rng(seed)
+    return {
+        "large": random.standard_normal(mib * MIB // 8),
+        "strided": random.integers(0, 255, (1000, 70), np.uint8).T,
+        "step": 3,
+        "name": np.array(b"run", dtype=object),
+        **{f"small{i}": np.full(i, i, np.int16) for i in range(50)},
+    }
+
+
+def spoil(tensors):
+    for value in tensors.values():
+        if isinstance(value, np.ndarray):
+            value.fill(77)
+
+
+class Gate:
+    """A progress callback that holds a save back until it is opened."""
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.reached = threading.Event()
+
+    def __call__(self, done, total):
+        self.reached.set()
+        assert self.open.wait(30)
+
+
+@pytest.fixture
+def saver():
+    with tb.AsyncSaver() as made:
+        yield made
+
+
+def test_what_is_saved_is_what_was_there_when_the_call_returned(prefix, saver):
+    tensors, kept = model(), model()
+    handle = saver.save(prefix, tensors)
+    spoil(tensors)
+    report = handle.result()
+    assert_all_same(tb.load(prefix), kept)
+    assert report.tensor_bytes == handle.staged.result().copied_bytes + sum(
+        tb.open(prefix).entry(name).size for name in ["name"]
+    )
+
+
+def test_tensors_may_change_while_they_are_being_written(prefix, saver):
+    gate = Gate()
+    tensors, kept = model(), model()
+    handle = saver.save(prefix, tensors, progress=gate)
+    assert gate.reached.wait(30)
+    assert not handle.done()
+    assert handle.staged.done()
+    spoil(tensors)
+    gate.open.set()
+    handle.result()
+    assert_all_same(tb.load(prefix), kept)
+
+
+@pytest.mark.parametrize("max_bytes", [0, 1000, 10 * MIB])
+@pytest.mark.parametrize("backend", ["buffered", "auto"])
+def test_what_does_not_fit_is_written_before_the_call_returns(prefix, max_bytes, backend):
+    with tb.AsyncSaver(max_bytes=max_bytes) as saver:
+        for seed in range(3):
+            tensors, kept = model(seed), model(seed)
+            handle = saver.save(prefix, tensors, backend=backend, num_shards=2)
+            spoil(tensors)
+            handle.result()
+            assert_all_same(tb.load(prefix), kept)
+            staged = handle.staged.result()
+            assert staged.borrowed_bytes >= 24 * MIB
+            assert staged.copied_bytes <= max_bytes
+
+
+def test_memory_for_copies_is_reused_and_bounded(prefix, saver):
+    saver.save(prefix, model())
+    arena = saver._arena
+    saver.save(prefix, model(1)).result()
+    assert saver._arena is arena
+    saver.save(prefix, {"a": 1}).result()
+    assert saver._arena is arena
+    saver.save(prefix, model(2, mib=48)).result()
+    assert arena.size < saver._arena.size < 50 * MIB
+
+
+def test_one_save_at_a_time(prefix, saver):
+    gate = Gate()
+    first = saver.save(prefix, model(1), progress=gate)
+    handles = []
+    second = threading.Thread(target=lambda: handles.append(saver.save(prefix, model(2))))
+    second.start()
+    assert gate.reached.wait(30)
+    assert not handles
+    gate.open.set()
+    second.join()
+    assert first.done()
+    handles[0].result()
+    assert_all_same(tb.load(prefix), model(2))
+
+
+def test_the_short_way_uses_one_saver_for_the_process(prefix):
+    kept = model()
+    handle = tb.save(prefix, model(), blocking=False)
+    assert isinstance(handle, tb.SaveHandle)
+    assert isinstance(handle.result(), tb.SaveReport)
+    assert handle.wait()
+    assert "ended" in repr(handle)
+    assert_all_same(tb.load(prefix), kept)
+
+
+def test_a_bad_argument_is_told_at_once(prefix, saver):
+    with pytest.raises(ValueError, match="num_shards"):
+        saver.save(prefix, model(), num_shards=0)
+    with pytest.raises(TypeError, match="cannot save"):
+        saver.save(prefix, {"a": object()})
+    assert listing(prefix) == []
+    with pytest.raises(ValueError, match="max_bytes"):
+        tb.AsyncSaver(max_bytes=-1)
+
+
+def failing(tmp_path):
+    """Give a prefix that cannot be saved to: its directory is a file."""
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "x"
+
+
+def test_an_error_comes_from_result_and_only_once(tmp_path, prefix, saver):
+    handle = saver.save(failing(tmp_path), model())
+    with pytest.raises(NotADirectoryError):
+        handle.result()
+    saver.save(prefix, model()).result()
+
+
+@pytest.mark.parametrize("how", ["save", "wait", "close"])
+def test_an_error_that_nobody_asked_for_comes_from_the_next_call(tmp_path, prefix, how):
+    saver = tb.AsyncSaver()
+    saver.save(failing(tmp_path), model()).wait()
+    with pytest.raises(NotADirectoryError):
+        {
+            "save": lambda: saver.save(prefix, model()),
+            "wait": saver.wait,
+            "close": saver.close,
+        }[how]()
+    assert not os.path.exists(f"{prefix}.index")
+    saver.close()
+    saver.close()
+    with pytest.raises(ValueError, match="closed"):
+        saver.save(prefix, model())
+
+
+def test_cancel_leaves_the_old_checkpoint(prefix, saver):
+    tb.save(prefix, model(1))
+    before = listing(prefix)
+    gate = Gate()
+    handle = saver.save(prefix, model(2), progress=gate)
+    assert gate.reached.wait(30)
+    opener = threading.Thread(target=lambda: (handle._cancelled.wait(30), gate.open.set()))
+    opener.start()
+    assert handle.cancel()
+    opener.join()
+    with pytest.raises(CancelledError):
+        handle.result()
+    assert listing(prefix) == before
+    assert_all_same(tb.load(prefix), model(1))
+    saver.wait()  # a cancelled save is no error
+
+
+def test_cancel_after_the_end_is_too_late(prefix, saver):
+    handle = saver.save(prefix, model())
+    handle.result()
+    assert not handle.cancel()
+
+
+def test_a_result_may_be_waited_for_with_a_limit(prefix, saver):
+    gate = Gate()
+    handle = saver.save(prefix, model(), progress=gate)
+    assert not handle.wait(timeout=0.01)
+    assert "under way" in repr(handle)
+    gate.open.set()
+    assert handle.wait()
+
+
+def run_program(text):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def test_the_interpreters_exit_waits_for_the_save(prefix):
+    code, errors = run_program(f"""
+        import numpy as np, tensorbundle as tb
+        tb.save({str(prefix)!r}, {{"a": np.arange(8 << 20)}}, blocking=False)
+    """)
+    assert (code, errors) == (0, "")
+    np.testing.assert_array_equal(tb.load(prefix)["a"], np.arange(8 << 20))
+
+
+def test_the_interpreters_exit_tells_an_error(tmp_path):
+    _, errors = run_program(f"""
+        import numpy as np, tensorbundle as tb
+        tb.save({str(failing(tmp_path))!r}, {{"a": np.arange(1 << 20)}}, blocking=False)
+    """)
+    assert "NotADirectoryError" in errors
+
+
+def test_a_forked_child_has_savers_of_its_own(prefix, tmp_path):
+    code, errors = run_program(f"""
+        import os, numpy as np, tensorbundle as tb
+        saver = tb.AsyncSaver()
+        saver.save({str(prefix)!r}, {{"a": np.arange(1 << 20)}})
+        tb.save({str(tmp_path / "p")!r}, {{"a": 1}}, blocking=False)
+        child = os.fork()
+        if child == 0:
+            try:
+                saver.save("x", {{}})
+            except RuntimeError as error:
+                assert "parent process" in str(error)
+                tb.save({str(tmp_path / "c")!r}, {{"a": 2}}, blocking=False).result()
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+    """)
+    assert (code, errors) == (0, "")
+    assert tb.load(tmp_path / "c")["a"] == 2
+    assert tb.load(tmp_path / "p")["a"] == 1
+
+
+def test_ctrl_c_while_memory_is_borrowed_cancels_the_save(prefix):
+    code, errors = run_program(f"""
+        import os, signal, numpy as np, tensorbundle as tb
+        from tensorbundle.core import _core
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _core.Latch.wait = lambda latch, seconds: os.kill(os.getpid(), signal.SIGINT)
+        saver = tb.AsyncSaver(max_bytes=0)
+        try:
+            saver.save(
+                {str(prefix)!r}, {{"a": np.arange(8 << 20)}},
+                progress=lambda done, total: saver._last._cancelled.wait(30),
+            )
+        except KeyboardInterrupt:
+            saver.close()
+        else:
+            raise AssertionError("not interrupted")
+    """)
+    assert (code, errors) == (0, "")
+    assert listing(prefix) == []
