@@ -1,8 +1,12 @@
 #include "io/file_system.h"
 
+#include <sys/statfs.h>
+
+#include <cerrno>
 #include <string_view>
 
 #include "base/text.h"
+#include "io/posix_calls.h"
 
 namespace tensorbundle::io {
 namespace {
@@ -74,6 +78,15 @@ FileSystemKind FileSystemOf(uint32_t magic) {
     return {std::string(kind.name), kind.home == Home::kNetwork, kind.home == Home::kMemory};
   }
   return {Hex(magic), false, false};
+}
+
+Result<FileSystemKind> FileSystemAt(const std::string& path) {
+  struct statfs attributes = {};
+  if (RetryOnInterrupt([&] { return ::statfs(path.c_str(), &attributes); }) != 0) {
+    return Status::System(errno, "statfs", path);
+  }
+  // The field is wider than the number on some machines, and signed on others.
+  return FileSystemOf(static_cast<uint32_t>(attributes.f_type));
 }
 
 }  // namespace tensorbundle::io

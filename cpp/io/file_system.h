@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/result.h"
+
 namespace tensorbundle::io {
 
 struct FileSystemKind {
@@ -14,5 +16,10 @@ struct FileSystemKind {
 };
 
 FileSystemKind FileSystemOf(uint32_t magic);
+
+// The one that holds `path`, which exists.
+//
+// Errors: kSystem  statfs failed (ENOENT, ...)
+Result<FileSystemKind> FileSystemAt(const std::string& path);
 
 }  // namespace tensorbundle::io

@@ -66,6 +66,7 @@ class MemoryLock final : public Lock {
 class MemoryStorage final : public Storage {
  public:
   Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
+  Result<FileSystemKind> FileSystem(const std::string& path) override;
   Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                 MapAccess access) override;
   Result<FileIdentity> Identify(const std::string& path) override;
@@ -150,6 +151,11 @@ Result<std::unique_ptr<ReadableFile>> MemoryStorage::OpenForRead(const std::stri
 }
 
 // A copy either way, so that a kPrivate map is its owner's alone.
+Result<FileSystemKind> MemoryStorage::FileSystem(const std::string& path) {
+  TB_RETURN_IF_ERROR(Find(path).status());
+  return FileSystemKind{"memory", false, true};
+}
+
 Result<std::shared_ptr<const MappedFile>> MemoryStorage::Map(const std::string& path,
                                                              MapAccess /*access*/) {
   TB_ASSIGN_OR_RETURN(const std::shared_ptr<MemoryFile> file, Find(path));

@@ -31,6 +31,7 @@ class PosixStorage final : public Storage {
   explicit PosixStorage(Backend backend) : backend_(backend) {}
 
   Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
+  Result<FileSystemKind> FileSystem(const std::string& path) override;
   Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                 MapAccess access) override;
   Result<FileIdentity> Identify(const std::string& path) override;
@@ -62,6 +63,10 @@ Result<std::unique_ptr<ReadableFile>> PosixStorage::OpenForRead(const std::strin
   TB_ASSIGN_OR_RETURN(RegularFile file, OpenRegularFile(path));
   return std::unique_ptr<ReadableFile>(
       std::make_unique<PosixReadableFile>(path, std::move(file)));
+}
+
+Result<FileSystemKind> PosixStorage::FileSystem(const std::string& path) {
+  return FileSystemAt(path);
 }
 
 Result<std::shared_ptr<const MappedFile>> PosixStorage::Map(const std::string& path,

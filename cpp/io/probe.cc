@@ -1,7 +1,6 @@
 // What a path can do: the probes of io/backend.h.
 
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,12 +18,7 @@ namespace tensorbundle::io {
 namespace {
 
 Result<PathTraits> DescribeFileSystem(const std::string& path) {
-  struct statfs attributes = {};
-  if (RetryOnInterrupt([&] { return ::statfs(path.c_str(), &attributes); }) != 0) {
-    return Status::System(errno, "statfs", path);
-  }
-  // The field is wider than the number on some machines, and signed on others.
-  const FileSystemKind kind = FileSystemOf(static_cast<uint32_t>(attributes.f_type));
+  TB_ASSIGN_OR_RETURN(const FileSystemKind kind, FileSystemAt(path));
   PathTraits traits;
   traits.file_system = kind.name;
   traits.is_network = kind.is_network;

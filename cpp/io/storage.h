@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "base/status.h"
 #include "io/file.h"
+#include "io/file_system.h"
 #include "io/mapped_file.h"
 
 namespace tensorbundle::io {
@@ -46,9 +47,13 @@ class Storage {
   // Errors: kNotRegularFile  a directory, FIFO, socket or device (never blocks)
   virtual Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) = 0;
 
+  // What holds the file at `path`: whether its bytes are on this machine.
+  virtual Result<FileSystemKind> FileSystem(const std::string& path) = 0;
+
   // The whole file in memory; a kPrivate map may be written to, seen by its owner only.
   //
   // Errors: kNotRegularFile  as above
+  //         kSystem          ENODEV: the file system cannot map
   virtual Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                         MapAccess access) = 0;
 

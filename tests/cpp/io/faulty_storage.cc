@@ -145,6 +145,10 @@ FaultyStorage::FaultyStorage(Storage& wrapped)
 
 void FaultyStorage::FailCall(const Fault& fault) { script_->Add(fault); }
 void FaultyStorage::ClearFaults() { script_->ClearFaults(); }
+void FaultyStorage::PretendFileSystem(std::string prefix, FileSystemKind kind) {
+  pretended_prefix_ = std::move(prefix);
+  pretended_ = std::move(kind);
+}
 uint64_t FaultyStorage::calls() const { return script_->log().size(); }
 uint64_t FaultyStorage::calls(Operation operation) const { return script_->calls(operation); }
 std::vector<Call> FaultyStorage::log() const { return script_->log(); }
@@ -156,9 +160,16 @@ Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenForRead(const std::stri
       std::make_unique<FaultyReadableFile>(script_, std::move(file)));
 }
 
+// Not counted: it tells of the directory, and nothing depends on its failing.
+Result<FileSystemKind> FaultyStorage::FileSystem(const std::string& path) {
+  if (pretended_.has_value() && path.starts_with(pretended_prefix_)) return *pretended_;
+  return wrapped_.FileSystem(path);
+}
+
 Result<std::shared_ptr<const MappedFile>> FaultyStorage::Map(const std::string& path,
                                                              MapAccess access) {
-  TB_RETURN_IF_ERROR(script_->Count({Operation::kMap, path, 0, 0, {}}));
+  const auto operation = access == MapAccess::kCopy ? Operation::kRead : Operation::kMap;
+  TB_RETURN_IF_ERROR(script_->Count({operation, path, 0, 0, {}}));
   return wrapped_.Map(path, access);
 }
 

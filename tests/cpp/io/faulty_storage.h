@@ -3,8 +3,9 @@
 // It wraps another storage, which it does not own, and passes every call on that
 // is not to fail.  A call that fails has no effect at all.
 //
-// Direct files are counted as the others are.  Its files have no descriptor, so every
-// queue, its own or another storage's, transfers by their calls and meets the faults.
+// Direct files are counted as the others are, and a kCopy map as a read.  Its files have no
+// descriptor, so every queue, its own or another storage's, transfers by their calls and meets
+// the faults.
 //
 // To fail each call of a save in turn: run it once and read calls(); then, for k from
 // 1 to that number, FailCall({.nth = k}) on a fresh FaultyStorage.
@@ -76,6 +77,9 @@ class FaultyStorage final : public Storage {
   void FailCall(const Fault& fault);
   void ClearFaults();
 
+  // From now on the files whose paths begin with `prefix` are said to be on such a one.
+  void PretendFileSystem(std::string prefix, FileSystemKind kind);
+
   // How many calls there have been, and how many of one kind.
   uint64_t calls() const;
   uint64_t calls(Operation operation) const;
@@ -88,6 +92,7 @@ class FaultyStorage final : public Storage {
   std::vector<Call> log() const;
 
   Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
+  Result<FileSystemKind> FileSystem(const std::string& path) override;
   Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                 MapAccess access) override;
   Result<FileIdentity> Identify(const std::string& path) override;
@@ -111,6 +116,8 @@ class FaultyStorage final : public Storage {
   std::string queue_refusal_;
   QueueOptions last_queue_;
   const std::shared_ptr<Script> script_;
+  std::string pretended_prefix_;
+  std::optional<FileSystemKind> pretended_;
 };
 
 }  // namespace tensorbundle::io

@@ -1,7 +1,9 @@
 #include "io/mapped_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -9,6 +11,9 @@
 #include <thread>
 #include <vector>
 
+#include "io/map_advice.h"
+#include "io/page_cache.h"
+#include "io/posix_calls.h"
 #include "io/posix_storage.h"
 #include "io/storage_fixture.h"
 #include "io/temp_directory.h"
@@ -119,6 +124,110 @@ TEST_F(MappedFileTest, NoDescriptorStaysOpen) {
   const size_t before = count_open();
   const MappedFilePtr file = Map("0123");
   EXPECT_EQ(count_open(), before);
+}
+
+// The kibibytes of a file's maps that have pages in memory: Rss of proc(5), smaps.
+size_t MappedKibibytes(const std::string& path) {
+  std::ifstream maps("/proc/self/smaps");
+  bool is_ours = false;
+  size_t found = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find('-') < line.find(' ')) is_ours = line.find(path) != std::string::npos;
+    if (is_ours && line.starts_with("Rss:")) found += std::stoull(line.substr(4));
+  }
+  return found;
+}
+
+constexpr size_t kPage = 4096;  // what these tests think in; a multiple of any smaller page
+
+TEST_F(MappedFileTest, ACopyIsTheFileInMemoryThatNothingCanTakeAway) {
+  const MappedFilePtr file = Map("0123456789", MapAccess::kCopy);
+  EXPECT_EQ(Text(*file, 3, 2), "34");
+  EXPECT_EQ(file->size(), 10u);
+  EXPECT_EQ(MappedKibibytes(path_), 0u) << "mapped after all";
+  ASSERT_EQ(::truncate(path_.c_str(), 0), 0);
+  EXPECT_EQ(Text(*file, 0, 10), "0123456789");
+  ExpectCode(file->View(8, 3).status(), Code::kOutOfBounds, path_);
+}
+
+TEST_F(MappedFileTest, ACopyKeepsItsIdentityFromBeingGivenToAnotherFile) {
+  const MappedFilePtr file = Map("0123", MapAccess::kCopy);
+  EXPECT_EQ(file->identity(), *storage_->Identify(path_));
+  for (int i = 0; i < 100; ++i) {  // ext4 gives the number of a file that is gone at once
+    ASSERT_OK(storage_->Remove(path_));
+    WriteFile(*storage_, path_, "4567");
+    EXPECT_FALSE(file->identity() == *storage_->Identify(path_));
+  }
+}
+
+TEST_F(MappedFileTest, ACopyRefusesWhatAMapRefuses) {
+  const MappedFilePtr empty = Map("", MapAccess::kCopy);
+  EXPECT_EQ(Text(*empty, 0, 0), "");
+  EXPECT_OK(empty->Advise(0, 0, MapAdvice::kPopulate));
+  ExpectCode(MappedFile::Open(directory_.path(), MapAccess::kCopy).status(),
+             Code::kNotRegularFile, directory_.path());
+  ExpectSystemError(MappedFile::Open(directory_.Path("no"), MapAccess::kCopy).status(), ENOENT,
+                    directory_.Path("no"));
+}
+
+class MapAdviceTest : public MappedFileTest {
+ protected:
+  // Several of the largest pages, and more than one call of PopulateByReading() takes.
+  static constexpr size_t kSize = 4096 * kPage + 5;
+};
+
+TEST_F(MapAdviceTest, PopulateMapsTheWantedPagesBeforeAnyIsTouched) {
+  const MappedFilePtr file = Map(std::string(kSize, 'x'));
+  EXPECT_EQ(MappedKibibytes(path_), 0u);
+  ASSERT_OK(file->Advise(100 * kPage + 17, 20 * kPage, MapAdvice::kPopulate));
+  EXPECT_GE(MappedKibibytes(path_), 21 * kPage / 1024) << "the pages at both ends count";
+  EXPECT_LT(MappedKibibytes(path_), kSize / 1024);
+  ASSERT_OK(file->Advise(0, kSize, MapAdvice::kPopulate));
+  EXPECT_GE(MappedKibibytes(path_), kSize / 1024);
+}
+
+TEST_F(MapAdviceTest, PopulateByReadingMapsEveryPageToo) {
+  const MappedFilePtr file = Map(std::string(kSize, 'x'));
+  const auto bytes = file->View(0, file->size());
+  ASSERT_OK(bytes.status());
+  ASSERT_OK(PopulateByReading(*bytes, path_));
+  EXPECT_GE(MappedKibibytes(path_), kSize / 1024);
+}
+
+TEST_F(MapAdviceTest, AFileThatShrankIsAnErrorAndNotASignal) {
+  const MappedFilePtr file = Map(std::string(kSize, 'x'));
+  const auto bytes = file->View(0, file->size());
+  ASSERT_OK(bytes.status());
+  ASSERT_EQ(::truncate(path_.c_str(), 3 * kPage), 0);
+  ExpectSystemError(file->Advise(0, kSize, MapAdvice::kPopulate), EIO, path_);
+  ExpectSystemError(PopulateByReading(*bytes, path_), EIO, path_);
+  EXPECT_OK(file->Advise(0, kSize, MapAdvice::kWillNeed)) << "a hint cannot fail";
+}
+
+TEST_F(MapAdviceTest, AdviceOutsideTheFileIsRefused) {
+  const MappedFilePtr file = Map(std::string(kSize, 'x'));
+  for (const auto advice : {MapAdvice::kNormal, MapAdvice::kSequential, MapAdvice::kRandom,
+                            MapAdvice::kWillNeed, MapAdvice::kPopulate}) {
+    ExpectCode(file->Advise(1, kSize, advice), Code::kOutOfBounds, path_);
+    ExpectCode(file->Advise(UINT64_MAX, 1, advice), Code::kOutOfBounds, path_);
+    EXPECT_OK(file->Advise(1, kSize - 1, advice));
+    EXPECT_OK(file->Advise(kSize, 0, advice));
+  }
+}
+
+TEST_F(MapAdviceTest, WillNeedBringsTheFileIntoThePageCache) {
+  const MappedFilePtr file = Map(std::string(kSize, 'x'));
+  const auto opened = OpenRegularFile(path_);
+  ASSERT_OK(opened.status());
+  ASSERT_EQ(::fsync(opened->fd.get()), 0);
+  ASSERT_EQ(::posix_fadvise(opened->fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  const auto before = CachedShareByCachestat(*opened, path_);
+  if (!before.ok()) GTEST_SKIP() << before.status().ToString();
+  if (*before > 0.01) GTEST_SKIP() << "pages stay in the cache here";
+  ASSERT_OK(file->Advise(0, kSize / 2, MapAdvice::kWillNeed));
+  // Unlike mincore(2) this counts a page that is still being read.
+  EXPECT_GE(*CachedShareByCachestat(*opened, path_), 0.4);
+  EXPECT_LE(*CachedShareByCachestat(*opened, path_), 0.7) << "more than was asked for";
 }
 
 TEST_F(MappedFileTest, EightThreadsReadOneMap) {
