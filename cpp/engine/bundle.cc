@@ -24,9 +24,15 @@ Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storag
   return bundle;
 }
 
+Result<std::shared_ptr<const io::MappedFile>> Bundle::MapIndex(const std::string& path) const {
+  if (!WhyNotMap(path).empty()) return storage_->Map(path, io::MapAccess::kCopy);
+  auto map = storage_->Map(path, io::MapAccess::kReadOnly);
+  const bool can_map = map.ok() || map.status().error_number() != ENODEV;
+  return can_map ? std::move(map) : storage_->Map(path, io::MapAccess::kCopy);
+}
+
 Status Bundle::ReadIndex() {
-  TB_ASSIGN_OR_RETURN(index_,
-                      storage_->Map(format::IndexPath(prefix_), io::MapAccess::kReadOnly));
+  TB_ASSIGN_OR_RETURN(index_, MapIndex(format::IndexPath(prefix_)));
   TB_ASSIGN_OR_RETURN(const Bytes file, index_->View(0, index_->size()));
   TB_ASSIGN_OR_RETURN(table_, format::TableReader::Open(file));
   TB_ASSIGN_OR_RETURN(const std::optional<Bytes> header, table_->Find(""));
@@ -149,6 +155,13 @@ Result<File> Bundle::CheckOpened(uint32_t shard, Result<File> file) const {
   }
   if (!file.ok()) return std::move(file).status().WithShard(shard);
   return file;
+}
+
+std::string Bundle::WhyNotMap(const std::string& path) const {
+  const auto kind = storage_->FileSystem(path);
+  // A file that cannot be asked about is a better error when it is opened.
+  if (!kind.ok() || !kind->is_network) return "";
+  return kind->name + " is no local disk, so a map of it could end in SIGBUS";
 }
 
 std::string Bundle::ShardPath(uint32_t shard) const {

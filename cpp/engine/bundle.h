@@ -1,8 +1,11 @@
 // An open bundle: its header and index, and the way to its data files.
 //
 // Opening maps the index and checks its frame (footer, index block, header); entries
-// are decoded when asked for.  Data files are opened when bytes are wanted and are
-// named by the shard number only after it has been checked against the header.
+// are decoded when asked for.  On a network file system the index is read instead, since
+// its map would be a SIGBUS away from the end of the process; so would those of data
+// files, but that is for whoever maps them to weigh (engine/mapper.h).  Data files are opened
+// when bytes are wanted and are named by the shard number only after it has been checked
+// against the header.
 //
 // Ownership: a Bundle owns the mapping of its index and of every shard that was
 // mapped through it.  Views share the shard's mapping, so they may outlive it.
@@ -79,6 +82,9 @@ class Bundle {
   //         kUnsupportedEndianness
   Status CheckReadable(const format::Entry& entry) const;
 
+  // Why a file of the bundle is better read than mapped; empty where a map does.
+  std::string WhyNotMap(const std::string& path) const;
+
   const format::Header& header() const { return header_; }
   const std::string& prefix() const { return prefix_; }
   std::string ShardPath(uint32_t shard) const;
@@ -89,6 +95,7 @@ class Bundle {
       : storage_(std::move(storage)), prefix_(std::move(prefix)) {}
 
   Status ReadIndex();
+  Result<std::shared_ptr<const io::MappedFile>> MapIndex(const std::string& path) const;
   Result<format::Entry> Decode(Bytes value) const;
   template <typename File>
   Result<File> CheckOpened(uint32_t shard, Result<File> file) const;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/map_advice.h"
+#include "io/mapped_pages.h"
 #include "io/page_cache.h"
 #include "io/posix_calls.h"
 #include "io/posix_storage.h"
@@ -124,18 +125,6 @@ TEST_F(MappedFileTest, NoDescriptorStaysOpen) {
   const size_t before = count_open();
   const MappedFilePtr file = Map("0123");
   EXPECT_EQ(count_open(), before);
-}
-
-// The kibibytes of a file's maps that have pages in memory: Rss of proc(5), smaps.
-size_t MappedKibibytes(const std::string& path) {
-  std::ifstream maps("/proc/self/smaps");
-  bool is_ours = false;
-  size_t found = 0;
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find('-') < line.find(' ')) is_ours = line.find(path) != std::string::npos;
-    if (is_ours && line.starts_with("Rss:")) found += std::stoull(line.substr(4));
-  }
-  return found;
 }
 
 constexpr size_t kPage = 4096;  // what these tests think in; a multiple of any smaller page
