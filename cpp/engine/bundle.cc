@@ -25,7 +25,7 @@ Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storag
 }
 
 Result<std::shared_ptr<const io::MappedFile>> Bundle::MapIndex(const std::string& path) const {
-  if (!WhyNotMap(path).empty()) return storage_->Map(path, io::MapAccess::kCopy);
+  if (!WhyNotMapFile(path).empty()) return storage_->Map(path, io::MapAccess::kCopy);
   auto map = storage_->Map(path, io::MapAccess::kReadOnly);
   const bool can_map = map.ok() || map.status().error_number() != ENODEV;
   return can_map ? std::move(map) : storage_->Map(path, io::MapAccess::kCopy);
@@ -157,7 +157,14 @@ Result<File> Bundle::CheckOpened(uint32_t shard, Result<File> file) const {
   return file;
 }
 
-std::string Bundle::WhyNotMap(const std::string& path) const {
+std::string Bundle::WhyNotMap(uint32_t shard) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto [found, is_new] = why_not_map_.try_emplace(shard);
+  if (is_new) found->second = WhyNotMapFile(ShardPath(shard));
+  return found->second;
+}
+
+std::string Bundle::WhyNotMapFile(const std::string& path) const {
   const auto kind = storage_->FileSystem(path);
   // A file that cannot be asked about is a better error when it is opened.
   if (!kind.ok() || !kind->is_network) return "";

@@ -10,8 +10,8 @@
 // Ownership: a Bundle owns the mapping of its index and of every shard that was
 // mapped through it.  Views share the shard's mapping, so they may outlive it.
 //
-// Threads: immutable but for the map of shards, which has a lock; any thread may call
-// any method.
+// Threads: immutable but for what is known of shards, which has a lock; any thread may
+// call any method.
 //
 // Trust: the index is from disk.  A view that leaves here lies inside its shard, and a
 // shard that is opened here belongs to the index that was opened, even while another
@@ -82,8 +82,8 @@ class Bundle {
   //         kUnsupportedEndianness
   Status CheckReadable(const format::Entry& entry) const;
 
-  // Why a file of the bundle is better read than mapped; empty where a map does.
-  std::string WhyNotMap(const std::string& path) const;
+  // Why a shard is better read than mapped; empty where a map does.
+  std::string WhyNotMap(uint32_t shard) const;
 
   const format::Header& header() const { return header_; }
   const std::string& prefix() const { return prefix_; }
@@ -94,6 +94,7 @@ class Bundle {
   Bundle(std::shared_ptr<io::Storage> storage, std::string prefix)
       : storage_(std::move(storage)), prefix_(std::move(prefix)) {}
 
+  std::string WhyNotMapFile(const std::string& path) const;
   Status ReadIndex();
   Result<std::shared_ptr<const io::MappedFile>> MapIndex(const std::string& path) const;
   Result<format::Entry> Decode(Bytes value) const;
@@ -109,6 +110,7 @@ class Bundle {
   using ShardKey = std::pair<uint32_t, io::MapAccess>;
   mutable std::mutex mutex_;
   mutable std::map<ShardKey, std::shared_ptr<const io::MappedFile>> shards_;  // guarded
+  mutable std::map<uint32_t, std::string> why_not_map_;  // guarded: what was asked before
 };
 
 }  // namespace tensorbundle::engine

@@ -43,7 +43,7 @@ class ShardPolicy {
   std::string Decide(uint32_t shard) const {
     if (policy_ == MapPolicy::kNever) return "not asked for";
     if (policy_ == MapPolicy::kAlways) return "";
-    return bundle_.WhyNotMap(bundle_.ShardPath(shard));
+    return bundle_.WhyNotMap(shard);
   }
 
   const Bundle& bundle_;
@@ -86,7 +86,7 @@ Status AdviseRange(const Range& range, MapAdvice advice) {
   return range.file->Advise(range.begin, range.end - range.begin, advice);
 }
 
-Status Populate(const std::vector<Range>& ranges, const PrefetchOptions& options) {
+Result<size_t> Populate(const std::vector<Range>& ranges, const PrefetchOptions& options) {
   std::vector<Range> pieces;
   RunOptions run;
   for (const Range& range : ranges) {
@@ -95,9 +95,10 @@ Status Populate(const std::vector<Range>& ranges, const PrefetchOptions& options
       pieces.push_back({range.file, begin, std::min(range.end, begin + kPopulateSize)});
     }
   }
-  run.num_threads = options.num_threads != 0 ? options.num_threads : DefaultNumThreads();
+  const size_t wanted = options.num_threads != 0 ? options.num_threads : DefaultNumThreads();
+  run.num_threads = std::clamp<size_t>(wanted, 1, std::max<size_t>(1, pieces.size()));
   run.observer = options.observer;
-  return RunJobs(
+  TB_RETURN_IF_ERROR(RunJobs(
       pieces.size(),
       [&](size_t index, JobContext& context) {
         const Range& piece = pieces[index];
@@ -105,7 +106,8 @@ Status Populate(const std::vector<Range>& ranges, const PrefetchOptions& options
         context.AddDone(piece.end - piece.begin);
         return Status();
       },
-      run);
+      run));
+  return run.num_threads;
 }
 
 }  // namespace
@@ -136,9 +138,10 @@ Result<MappedTensors> MapTensors(const Bundle& bundle, std::span<const ReadReque
   return mapped;
 }
 
-Status Prefetch(std::span<const ReadRequest> requests,
-                std::span<const Views::value_type> views, const PrefetchOptions& options) {
-  if (options.advice == MapAdvice::kNormal) return Status();  // what a map begins with
+Result<size_t> Prefetch(std::span<const ReadRequest> requests,
+                        std::span<const Views::value_type> views,
+                        const PrefetchOptions& options) {
+  if (options.advice == MapAdvice::kNormal) return 1;  // what a map begins with
   std::vector<Range> ranges = RangesOf(requests, views);
   if (options.advice == MapAdvice::kSequential || options.advice == MapAdvice::kRandom) {
     for (Range& range : ranges) range = {range.file, 0, range.file->size()};
@@ -146,7 +149,7 @@ Status Prefetch(std::span<const ReadRequest> requests,
   ranges = Merged(std::move(ranges));
   if (options.advice == MapAdvice::kPopulate) return Populate(ranges, options);
   for (const Range& range : ranges) TB_RETURN_IF_ERROR(AdviseRange(range, options.advice));
-  return Status();
+  return 1;
 }
 
 }  // namespace tensorbundle::engine

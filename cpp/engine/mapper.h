@@ -52,10 +52,13 @@ struct PrefetchOptions {
 // go to all of the files, whose other pages nobody touches: advice that differs from page
 // to page takes the kernel a map for each change, of which it has few.
 //
+// Returns the number of threads that populated; 1 where nothing was to be.
+//
 // REQUIRES: views[i] is of requests[i]
 //
 // Errors: kCancelled, and those of io::AdviseMap()
-Status Prefetch(std::span<const ReadRequest> requests,
-                std::span<const Views::value_type> views, const PrefetchOptions& options);
+Result<size_t> Prefetch(std::span<const ReadRequest> requests,
+                        std::span<const Views::value_type> views,
+                        const PrefetchOptions& options);
 
 }  // namespace tensorbundle::engine

@@ -1,5 +1,6 @@
 #include <pybind11/numpy.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,11 +13,13 @@
 #include "bindings/entries.h"
 #include "bindings/errors.h"
 #include "bindings/listings.h"
+#include "bindings/mapping.h"
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
 #include "bindings/stages.h"
 #include "engine/bundle.h"
+#include "engine/mapper.h"
 #include "engine/reader.h"
 #include "io/backend.h"
 
@@ -39,10 +42,10 @@ struct ReadArguments {
 class PyBundle {
  public:
   PyBundle(const std::string& prefix, const std::string& backend)
-      : backend_(BackendFromName(backend)) {
+      : mode_(ModeOf(BackendFromName(backend))) {
     auto bundle = [&] {
       const py::gil_scoped_release release;  // opens and reads files
-      const io::Backend direct = backend_.value_or(io::Backend::kUring);
+      const io::Backend direct = BackendFromName(backend).value_or(io::Backend::kUring);
       return engine::Bundle::Open(io::MakeStorage(direct), prefix);
     }();
     bundle_ = ValueOrThrow(std::move(bundle));
@@ -78,48 +81,49 @@ class PyBundle {
     return entry.ok() || entry.status().code() != Code::kNotFound;
   }
 
-  // Views of the mapped files, one per name: an array, or for strings a list of bytes.
-  // A tensor whose address does not suit its dtype is read into memory of its own
-  // instead.  Returns (arrays, names of those, bytes of all, bytes mapped).
-  py::tuple Map(const py::list& names, const py::dict& dtypes, bool writable,
+  // One array per name, or for strings a list of bytes: views of the mapped files, or
+  // what was read into memory of its own where `how` says so or where a tensor's address
+  // does not suit its dtype.  One pass reads those and verifies all.
+  // Returns (arrays, report).
+  py::tuple Map(const py::list& names, const py::dict& dtypes, const MapArguments& how,
                 const ReadArguments& arguments) const {
     const std::vector<engine::ReadRequest> requests = MakeRequests(names);
-    if (arguments.verify) static_cast<void>(Read(requests, arguments));
-    const auto access = writable ? io::MapAccess::kPrivate : io::MapAccess::kReadOnly;
-    const std::vector<engine::Bundle::View> views = MapAll(requests, access);
+    engine::MappedTensors mapped = MapAll(requests, how);
+    const py::list misaligned = DropMisaligned(names, requests, dtypes, mapped.views);
+    std::vector<engine::ReadRequest> to_read = Absent(requests, mapped.views);
+    Check(to_read);
+    const auto arena = AllocateArena(to_read);
+    const size_t num_own = to_read.size();
+    if (arguments.verify) AddToVerify(requests, mapped.views, to_read);
+    const engine::ReadReport read = ReadBesideMaps(to_read, num_own, arguments);
+    const size_t num_threads =
+        PrefetchAll(requests, mapped.views, how.advice, arguments, to_read.empty());
+
+    MapOwners owners(MakeOwner(arena));
     py::list arrays;
-    py::list misaligned;
-    std::vector<size_t> misaligned_at;
-    py::dict owners;  // one capsule per mapped file, shared by its arrays
     uint64_t total_bytes = 0;
     uint64_t mapped_bytes = 0;
-    for (size_t i = 0; i < requests.size(); ++i) {
-      const Entry& entry = requests[i].entry;
-      const engine::Bundle::View& view = views[i];
-      total_bytes += entry.size;
-      if (IsString(entry)) {
-        arrays.append(StringsToPython(requests[i], view.bytes, arguments.verify));
-      } else if (!IsAligned(view.bytes, DTypeOf(entry, dtypes))) {
-        arrays.append(py::none());
-        misaligned.append(names[i]);
-        misaligned_at.push_back(i);
-      } else {
-        mapped_bytes += entry.size;
-        const py::int_ shard(entry.shard_id);
-        if (!owners.contains(shard)) owners[shard] = MakeOwner(view.file);
-        arrays.append(MakeArray(DTypeOf(entry, dtypes), entry.shape, view.bytes, owners[shard],
-                                writable));
+    for (size_t i = 0, own = 0; i < requests.size(); ++i) {
+      const engine::ReadRequest& request = requests[i];
+      const bool is_mapped = mapped.views[i].has_value();
+      const Bytes bytes = is_mapped ? mapped.views[i]->bytes : Bytes(to_read[own++].out);
+      total_bytes += request.entry.size;
+      if (IsString(request.entry)) {
+        arrays.append(StringsToPython(request, bytes, arguments.verify));
+        continue;
       }
+      if (is_mapped) mapped_bytes += request.entry.size;
+      arrays.append(MakeArray(DTypeOf(request.entry, dtypes), request.entry.shape, bytes,
+                              owners.Of(mapped.views[i]), how.writable));
     }
-    if (!misaligned_at.empty()) {
-      py::list nowhere;
-      for (size_t i = 0; i < misaligned_at.size(); ++i) nowhere.append(py::none());
-      ReadArguments again = arguments;
-      again.verify = false;
-      const py::list copies = Load(misaligned, nowhere, dtypes, again)[0];
-      for (size_t i = 0; i < misaligned_at.size(); ++i) arrays[misaligned_at[i]] = copies[i];
-    }
-    return py::make_tuple(arrays, misaligned, total_bytes, mapped_bytes);
+    py::dict report = ReportToPython(read);
+    report["read_bytes"] = read.bytes;
+    report["bytes"] = total_bytes;
+    report["mapped_bytes"] = mapped_bytes;
+    report["copied"] = py::tuple(misaligned);
+    report["mmap_reason"] = mapped.reason;
+    report["num_threads"] = std::max(read.num_threads, num_threads);
+    return py::make_tuple(arrays, report);
   }
 
   // Arrays of their own, or filled `into`: a list with an array or None per name.
@@ -135,7 +139,7 @@ class PyBundle {
                          static_cast<size_t>(target.nbytes())};
     }
     const auto arena = AllocateArena(requests);
-    const engine::ReadReport report = Read(requests, arguments);
+    const engine::ReadReport report = Read(requests, arguments, mode_);
     const py::capsule owner = MakeOwner(arena);
     py::list arrays;
     for (size_t i = 0; i < requests.size(); ++i) {
@@ -210,26 +214,37 @@ class PyBundle {
     return requests;
   }
 
-  // Every request's bytes in its mapped file.
-  std::vector<engine::Bundle::View> MapAll(const std::vector<engine::ReadRequest>& requests,
-                                           io::MapAccess access) const {
-    std::vector<engine::Bundle::View> views;
-    const Status status = [&]() -> Status {
+  engine::MappedTensors MapAll(const std::vector<engine::ReadRequest>& requests,
+                               const MapArguments& how) const {
+    const auto access = how.writable ? io::MapAccess::kPrivate : io::MapAccess::kReadOnly;
+    auto mapped = [&] {
       const py::gil_scoped_release release;  // opens and maps files
-      for (const engine::ReadRequest& request : requests) {
-        auto view = bundle_->Map(request.entry, access);
-        if (!view.ok()) {
-          return std::move(view)
-              .status()
-              .WithKey(request.name)
-              .WithOffset(request.entry.offset);
-        }
-        views.push_back(std::move(view).value());
-      }
-      return Status();
+      return engine::MapTensors(*bundle_, requests, how.policy, access);
     }();
-    ThrowIfError(status);
-    return views;
+    return ValueOrThrow(std::move(mapped));
+  }
+
+  // A map that is verified through the page cache is in it when it is touched; past it,
+  // the disk would be read twice.
+  engine::ReadReport ReadBesideMaps(const std::vector<engine::ReadRequest>& requests,
+                                    size_t num_own, const ReadArguments& arguments) const {
+    if (requests.empty()) return {};
+    const bool verifies_maps = requests.size() > num_own;
+    const bool cached = verifies_maps && mode_ == engine::ReadMode::kAuto;
+    return Read(requests, arguments, cached ? engine::ReadMode::kBuffered : mode_);
+  }
+
+  // Returns the number of threads.
+  size_t PrefetchAll(const std::vector<engine::ReadRequest>& requests,
+                     const engine::Views& views, io::MapAdvice advice,
+                     const ReadArguments& arguments, bool tells_progress) const {
+    // Progress goes up once: of what was read, if anything was.
+    PythonObserver observer(tells_progress ? arguments.progress : py::none());
+    auto num_threads = [&] {
+      const py::gil_scoped_release release;  // may read all of the files
+      return engine::Prefetch(requests, views, {advice, arguments.num_threads, &observer});
+    }();
+    return ValueOrThrow(std::move(num_threads));
   }
 
   void Check(const std::vector<engine::ReadRequest>& requests) const {
@@ -241,12 +256,13 @@ class PyBundle {
   }
 
   engine::ReadReport Read(const std::vector<engine::ReadRequest>& requests,
-                          const ReadArguments& arguments) const {
+                          const ReadArguments& arguments, engine::ReadMode mode) const {
     PythonObserver observer(arguments.progress);
+    engine::ReadOptions options = Options(arguments.verify, arguments, observer);
+    options.mode = mode;
     auto report = [&] {
       const py::gil_scoped_release release;  // all I/O, checksums and copies
-      return engine::ReadTensors(*bundle_, requests,
-                                 Options(arguments.verify, arguments, observer));
+      return engine::ReadTensors(*bundle_, requests, options);
     }();
     return ValueOrThrow(std::move(report));
   }
@@ -255,9 +271,7 @@ class PyBundle {
                               PythonObserver& observer) const {
     engine::ReadOptions options;
     options.verify = verify;
-    options.mode = !backend_.has_value()                 ? engine::ReadMode::kAuto
-                   : *backend_ == io::Backend::kBuffered ? engine::ReadMode::kBuffered
-                                                         : engine::ReadMode::kDirect;
+    options.mode = mode_;
     options.num_threads = arguments.num_threads;
     options.block_size = arguments.block_size;
     options.queue_depth = arguments.queue_depth;
@@ -265,13 +279,10 @@ class PyBundle {
     return options;
   }
 
-  static py::dtype DTypeOf(const Entry& entry, const py::dict& dtypes) {
-    return py::reinterpret_borrow<py::dtype>(dtypes[py::int_(static_cast<int>(entry.dtype))]);
-  }
-
-  static bool IsAligned(Bytes bytes, const py::dtype& dtype) {
-    const auto address = reinterpret_cast<uintptr_t>(bytes.data());
-    return bytes.empty() || address % static_cast<size_t>(dtype.alignment()) == 0;
+  static engine::ReadMode ModeOf(std::optional<io::Backend> backend) {
+    if (!backend.has_value()) return engine::ReadMode::kAuto;
+    return *backend == io::Backend::kBuffered ? engine::ReadMode::kBuffered
+                                              : engine::ReadMode::kDirect;
   }
 
   static py::dict ReportToPython(const engine::ReadReport& report) {
@@ -288,7 +299,7 @@ class PyBundle {
     return out;
   }
 
-  const std::optional<io::Backend> backend_;  // absent: auto
+  const engine::ReadMode mode_;
   std::unique_ptr<engine::Bundle> bundle_;
 };
 
@@ -303,6 +314,9 @@ void RegisterBundle(py::module_& module) {
            }),
            py::kw_only(), py::arg("verify"), py::arg("num_threads"), py::arg("block_size"),
            py::arg("queue_depth"), py::arg("progress"));
+  py::class_<MapArguments>(module, "MapOptions")
+      .def(py::init(&MapArgumentsFromNames), py::kw_only(), py::arg("policy"),
+           py::arg("prefetch"), py::arg("writable"));
   py::class_<PyBundle>(module, "Bundle")
       .def(py::init<const std::string&, const std::string&>(), py::arg("prefix"),
            py::arg("backend"))
@@ -315,7 +329,7 @@ void RegisterBundle(py::module_& module) {
       .def("find", &PyBundle::Find, py::arg("name"))
       .def("contains", &PyBundle::Contains, py::arg("name"))
       .def("map", &PyBundle::Map, py::arg("names"), py::kw_only(), py::arg("dtypes"),
-           py::arg("writable"), py::arg("options"))
+           py::arg("how"), py::arg("options"))
       .def("load", &PyBundle::Load, py::arg("names"), py::kw_only(), py::arg("into"),
            py::arg("dtypes"), py::arg("options"))
       .def("verify", &PyBundle::Verify, py::arg("names"), py::kw_only(), py::arg("options"));

@@ -55,6 +55,9 @@ class ReadOptions:
         progress: _Progress,
     ) -> None: ...
 
+class MapOptions:
+    def __init__(self, *, policy: str, prefetch: str, writable: bool) -> None: ...
+
 class Bundle:
     def __init__(self, prefix: bytes, backend: str) -> None: ...
     @property
@@ -71,9 +74,9 @@ class Bundle:
         names: list[str],
         *,
         dtypes: dict[int, Any],
-        writable: bool,
+        how: MapOptions,
         options: ReadOptions,
-    ) -> tuple[list[Any], list[str], int, int]: ...
+    ) -> tuple[list[Any], dict[str, Any]]: ...
     def load(
         self,
         names: list[str],

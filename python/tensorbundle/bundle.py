@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorbundle import dtypes, reading
 from tensorbundle.errors import BundleError, UnsupportedError
+from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
 from tensorbundle.reports import Fault, VerifyReport
 
@@ -46,16 +47,25 @@ class Bundle(Mapping[str, Array]):
 
     Indexing gives a read-only view of the mapped data file: no bytes are copied, pages
     are read when first touched, and the file stays mapped until the last array has
-    gone, also after `close`. A string tensor comes as an object array of ``bytes``; a
-    tensor at an address that does not suit its dtype is copied (TensorFlow packs
-    tensors without padding). Iteration is in the order of the index: by the bytes of
-    the names.
+    gone, also after `close`. A string tensor comes as an object array of ``bytes``. A
+    tensor at an address that does not suit its dtype is read into memory of its own
+    (TensorFlow packs tensors without padding), and so is every tensor of a network file
+    system (see `open`): anew each time it is taken, and read-only as well. Iteration is
+    in the order of the index: by the bytes of the names.
 
     Threads: any thread may use any method.
     """
 
-    def __init__(self, prefix: str | os.PathLike[str], *, verify: bool | None = None) -> None:
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str],
+        *,
+        mmap: Mmap = True,
+        prefetch: Prefetch | None = None,
+        verify: bool | None = None,
+    ) -> None:
         self._prefix = os.fspath(prefix)
+        self._how = map_options(mmap, prefetch)
         self._core: Any = open_core(self._prefix)
         self._verify = bool(verify)
         self._verified: set[str] = set()
@@ -76,10 +86,10 @@ class Bundle(Mapping[str, Array]):
             raise KeyError(name)
         check = self._verify and name not in self._verified
         options = reading.read_options(verify=check)
-        array = reading.map_tensors(self._opened(), [name], options)[0][0]
-        if check:
+        arrays, report = reading.map_tensors(self._opened(), [name], options, self._how)
+        if check and report["mapped_bytes"]:  # what was read will be read anew
             self._verified.add(name)
-        return array
+        return arrays[0]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, (str, bytes)) and reading.has(self._opened(), name)
@@ -131,7 +141,7 @@ class Bundle(Mapping[str, Array]):
         return reading.read_tensors(self._opened(), [name], options)[0][0]
 
     def read_slice(self, name: str, slices: Any) -> Array:
-        """Copy a part of a tensor, reading no more of the file than it needs.
+        """Copy a part of a tensor, reading no more of a mapped file than it needs.
 
         `slices` is what NumPy takes between brackets: ``np.s_[10:20, :]``.
         """
@@ -178,7 +188,13 @@ class Bundle(Mapping[str, Array]):
         return self._names
 
 
-def open(prefix: str | os.PathLike[str], *, verify: bool | None = None) -> Bundle:
+def open(
+    prefix: str | os.PathLike[str],
+    *,
+    mmap: Mmap = True,
+    prefetch: Prefetch | None = None,
+    verify: bool | None = None,
+) -> Bundle:
     """Open a checkpoint for reading without reading its tensors.
 
     Takes milliseconds whatever the size: the index is mapped and its frame checked;
@@ -188,6 +204,16 @@ def open(prefix: str | os.PathLike[str], *, verify: bool | None = None) -> Bundl
     ----------
     prefix
         Path of the checkpoint without a suffix, as given to `save`.
+    mmap
+        ``True``: map data files, but not those of a network file system, or one that is
+        a program (FUSE): there a lost server, or a file cut short, would end the process
+        with SIGBUS, so that a tensor is read whole when it is taken. ``"always"``: map
+        them there too. ``False``: read all tensors so. The index of a network file
+        system is read, whatever is said here.
+    prefetch
+        What the kernel does about a tensor's pages each time that it is taken:
+        ``"normal"``, ``"sequential"``, ``"random"``, ``"willneed"`` or ``"populate"``, as
+        for `load`. ``None`` means ``"normal"``. Not with ``mmap=False``.
     verify
         Compare the checksum of each tensor when it is first taken, which reads all of
         it. The index is always checked.
@@ -203,13 +229,15 @@ def open(prefix: str | os.PathLike[str], *, verify: bool | None = None) -> Bundl
         There is no ``PREFIX.index``.
     CorruptionError, UnsupportedError
         It is not the index of a bundle, is damaged, or of an unknown version.
+    ValueError
+        `mmap` or `prefetch` is unknown, or the one does not go with the other.
 
     Examples
     --------
     >>> with tb.open("run1/ckpt-100") as bundle:  # doctest: +SKIP
     ...     kernel = bundle["dense/kernel"]
     """
-    return Bundle(prefix, verify=verify)
+    return Bundle(prefix, mmap=mmap, prefetch=prefetch, verify=verify)
 
 
 def verify(

@@ -14,6 +14,7 @@ import numpy as np
 from tensorbundle import dtypes, reading
 from tensorbundle import tensors as _tensors
 from tensorbundle.errors import CheckpointGoneError
+from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
 from tensorbundle.reports import LoadReport, LoadStages
 from tensorbundle.saving import check_backend
@@ -37,7 +38,8 @@ def load(
     prefix: str | os.PathLike[str],
     names: Iterable[str] | None = None,
     *,
-    mmap: bool = False,
+    mmap: Mmap = False,
+    prefetch: Prefetch | None = None,
     verify: bool | None = None,
     into: Mapping[str, Any] | None = None,
     backend: str = "auto",
@@ -59,21 +61,34 @@ def load(
         address of one region that goes with the last of them. ``True``: give read-only
         views of the mapped files; no bytes are copied, pages are read when first
         touched. A tensor whose place in the file does not suit its dtype is read
-        instead; ``.report.copied`` names it.
+        instead; ``.report.copied`` names it. On a network file system, or one that is a
+        program (FUSE), all are read instead, and ``.report.mmap_reason`` says so: there a
+        lost server, or a file cut short, would end the process with SIGBUS. ``"always"``
+        maps there too. The arrays are read-only in every case.
+    prefetch
+        What the kernel does about the pages of the mapped tensors. ``None`` or
+        ``"normal"``: reads ahead of a page that is touched; for files that are touched
+        from end to end nothing was faster, cold or warm. ``"sequential"``: reads further
+        ahead. ``"random"``: reads nothing but pages that are touched, for a few rows of a
+        large table. ``"willneed"``: starts to read them all, in the background.
+        ``"populate"``: reads and maps them all before `load` returns, so that no touch
+        waits. Only with `mmap`.
     verify
         Compare the checksum of every tensor. ``None`` means ``not mmap``: reading
-        verifies, in the same pass; mapping does not, since it would read everything.
+        verifies, in the same pass; mapping does not, since it would read everything. With
+        both, the files are read through the page cache by all threads, once.
     into
         Mapping from name to a C-contiguous, writable array or torch CPU tensor of the
         stored shape and dtype (pinned memory welcome), to be filled in place. The other
-        tensors of `names` get arrays of their own. Only with ``mmap=False``.
+        tensors of `names` get arrays of their own. Not with `mmap`.
     backend
         How bytes leave the disk, where they are read: ``"buffered"`` through the page
         cache, ``"direct"`` past it (O_DIRECT), ``"uring"`` past it with several reads in
         flight per thread. ``"auto"`` goes past it where the file system can and the file
         is not mostly cached.
     num_threads
-        Threads that read and checksum; ``None`` means one per CPU of this process.
+        Threads that read, checksum and populate; ``None`` means one per CPU of this
+        process.
     block_size
         Bytes per read, a multiple of 65,536; ``None`` means 4 MiB past the page cache and
         256 KiB through it.
@@ -104,8 +119,8 @@ def load(
         A tensor is partitioned, a variant, or the checkpoint is big-endian; or the file
         system cannot do what `backend` asks.
     ValueError
-        An array of `into` has another shape or dtype, or cannot be written to. Nothing
-        was written.
+        An array of `into` has another shape or dtype, or cannot be written to; or an
+        option is unknown, or does not go with another. Nothing was written.
     OSError
         Any other failure of the operating system; ``errno`` says which.
 
@@ -118,7 +133,8 @@ def load(
     start = time.perf_counter()
     check_backend(backend)
     if mmap and into is not None:
-        raise ValueError("into= copies, so it cannot be combined with mmap=True")
+        raise ValueError(f"into= copies, so it cannot be combined with mmap={mmap!r}")
+    how = map_options(mmap, prefetch)
     path = os.fspath(prefix)
     checked = (not mmap) if verify is None else verify
     options = reading.read_options(
@@ -129,7 +145,8 @@ def load(
         progress=progress,
     )
     wanted = None if names is None else _as_names(names)
-    loaded = _load_current(path, wanted, into or {}, backend, options, mmap)
+    maps = how if mmap else None
+    loaded = _load_current(path, wanted, into or {}, backend, options, maps)
     loaded.report = dataclasses.replace(
         loaded.report, seconds=time.perf_counter() - start, verified=checked
     )
@@ -160,16 +177,14 @@ def _load_once(
     into: Mapping[str, Any],
     backend: str,
     options: Any,
-    mmap: bool,
+    how: Any,
 ) -> LoadedTensors:
     core = open_core(path, backend)
     wanted = names if names is not None else list(into) or core.names()
-    if mmap:
-        arrays, copied, total, mapped = reading.map_tensors(core, wanted, options)
-        report: dict[str, Any] = {"bytes": total, "direct_bytes": 0, "num_threads": 1}
+    if how is not None:
+        arrays, report = reading.map_tensors(core, wanted, options, how)
     else:
         arrays, report = _read(core, wanted, into, options)
-        copied, mapped = [], 0
     loaded = LoadedTensors(zip(wanted, arrays, strict=True))
     loaded.report = LoadReport(
         prefix=path,
@@ -177,14 +192,25 @@ def _load_once(
         tensor_bytes=report["bytes"],
         seconds=0.0,
         num_threads=report["num_threads"],
-        backend="mmap" if mmap else reading.read_backend(report, backend),
+        backend=_backend(report, backend),
         verified=False,
-        zero_copy_bytes=mapped,
+        zero_copy_bytes=report.get("mapped_bytes", 0),
         direct_bytes=report["direct_bytes"],
         stages=LoadStages.of(report.get("stages", {})),
-        copied=tuple(copied),
+        copied=report.get("copied", ()),
+        mmap_reason=report.get("mmap_reason", ""),
     )
     return loaded
+
+
+def _backend(report: dict[str, Any], backend: str) -> str:
+    """Name the way most of the bytes came."""
+    reason = report.get("mmap_reason")
+    if reason is None:
+        return reading.read_backend(report, backend)
+    if not reason or 2 * report["mapped_bytes"] > report["bytes"]:
+        return "mmap"
+    return reading.read_backend({**report, "bytes": report["read_bytes"]}, backend)
 
 
 def _read(

@@ -75,19 +75,12 @@ def map_tensors(
     core: _core.Bundle,
     wanted: list[str],
     options: _core.ReadOptions,
-    *,
-    writable: bool = False,
-) -> tuple[list[Array], list[str], int, int]:
-    """Give views of mapped tensors.
-
-    Returns the arrays, the names of those that had to be copied instead, the bytes of
-    all, and of those mapped.
-    """
+    how: _core.MapOptions,
+) -> tuple[list[Array], dict[str, Any]]:
+    """Give views of mapped tensors; those that cannot be mapped are read instead."""
     with _names_explained(core):
-        arrays, copied, total, mapped = core.map(
-            wanted, dtypes=dtypes.TO_NUMPY, writable=writable, options=options
-        )
-    return _with_string_arrays(core, wanted, arrays), copied, total, mapped
+        arrays, report = core.map(wanted, dtypes=dtypes.TO_NUMPY, how=how, options=options)
+    return _with_string_arrays(core, wanted, arrays), report
 
 
 def read_tensors(

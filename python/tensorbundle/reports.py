@@ -138,6 +138,8 @@ class LoadReport(_Report):
     copied: tuple[str, ...]
     """Tensors that ``mmap=True`` read after all, since their place in the file does not
     suit their dtype (TensorFlow packs tensors without padding)."""
+    mmap_reason: str = ""
+    """Why ``mmap=True`` read data files instead of mapping them; empty where it did not."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,7 +164,7 @@ class PrefetchTest : public ::testing::Test {
     PrefetchOptions options;
     options.advice = advice;
     options.observer = observer;
-    return Prefetch(requests_, mapped_.views, options);
+    return Prefetch(requests_, mapped_.views, options).status();
   }
 
   const io::TempDirectory directory_;
@@ -217,7 +217,8 @@ TEST_F(PrefetchTest, WhatIsNotMappedIsLeftOut) {
 TEST_F(PrefetchTest, AFileThatShrankIsAnErrorAndNotASignal) {
   ASSERT_TRUE(Run(MapAdvice::kNormal, {0, 1}).ok());
   std::filesystem::resize_file(bundle_->ShardPath(0), kSize);
-  const Status status = Prefetch(requests_, mapped_.views, {.advice = MapAdvice::kPopulate});
+  const Status status =
+      Prefetch(requests_, mapped_.views, {.advice = MapAdvice::kPopulate}).status();
   EXPECT_EQ(status.error_number(), EIO);
   EXPECT_EQ(status.path(), bundle_->ShardPath(0));
 }
