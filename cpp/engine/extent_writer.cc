@@ -35,8 +35,9 @@ Result<ExtentResult> ExtentWriter::Write(const Extent& extent, io::WritableFile&
   // Waits in any case: the memory in flight is about to be given back.
   Status rest = resources_.queue->WaitAll();
   AddCopySeconds(SecondsSince(start), before);
-  TB_RETURN_IF_ERROR(std::move(status));
-  TB_RETURN_IF_ERROR(std::move(rest).WithShard(extent.shard));
+  // A queue that breaks down serves many files, and knows of none.
+  TB_RETURN_IF_ERROR(std::move(status).WithPath(file.path()));
+  TB_RETURN_IF_ERROR(std::move(rest).WithShard(extent.shard).WithPath(file.path()));
   return std::move(result_);
 }
 

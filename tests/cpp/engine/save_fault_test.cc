@@ -1,8 +1,11 @@
-// A save whose k-th call fails, for every k: the old bundle loads, nothing is left.
+// A save whose k-th call fails, for every k and on every kind of disk: the old bundle is
+// as it was, nothing is left, and the error says what failed, where and why.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
 
 #include "engine/tensors.h"
 #include "io/faulty_storage.h"
@@ -10,17 +13,32 @@
 namespace tensorbundle::engine {
 namespace {
 
+using io::Device;
 using io::FaultyStorage;
 using io::Operation;
-using Names = std::vector<std::string>;
 
-class SaveFaultTest : public ::testing::Test {
+constexpr io::Granule kGranule = {512, 512};
+
+struct DiskKind {
+  const char* name;
+  Device device;
+};
+
+constexpr DiskKind kDisks[] = {
+    {"Buffered", {}},
+    {"Direct", {kGranule, false, false, 0}},
+    {"Ring", {kGranule, true, false, 0}},
+    {"RingOfShortWrites", {kGranule, true, true, 0}},
+};
+
+class SaveFaultTest : public ::testing::TestWithParam<DiskKind> {
  protected:
   SaveFaultTest() : old_(1), new_(2) {
     for (int i = 0; i < 5; ++i) {
       old_.Add("t" + std::to_string(i), 3000);
       new_.Add("t" + std::to_string(i), 70'000);
     }
+    new_.Add("large", 400'000);  // in several blocks, some from its own memory
   }
 
   // A storage with the old bundle in it.
@@ -30,73 +48,179 @@ class SaveFaultTest : public ::testing::Test {
     return storage;
   }
 
-  Status SaveNew(io::Storage& storage) const {
+  // What a fault is to meet: the same storage as a disk of the kind under test.
+  std::unique_ptr<FaultyStorage> DiskOn(io::Storage& storage) const {
+    auto disk = std::make_unique<FaultyStorage>(storage);
+    if (GetParam().device.granule != io::Granule()) disk->ActAsDevice(GetParam().device);
+    return disk;
+  }
+
+  Result<SaveReport> Run(io::Storage& storage, size_t num_threads = 1) const {
     SaveOptions options;
+    options.alignment = 16;  // as malloc(3) places them: so they need not be staged
     options.num_shards = 2;
-    options.num_threads = 1;  // so that the k-th call is the same call every time
-    return Save(storage, "d/x", new_.views(), options).status();
+    options.num_threads = num_threads;  // one: the k-th call is the same every time
+    options.block_size = 64u << 10;
+    options.memory_granule = GetParam().device.granule.memory;
+    options.direct = options.memory_granule > 1;
+    return Save(storage, "d/x", new_.views(), options);
+  }
+
+  Status SaveNew(io::Storage& storage, size_t num_threads = 1) const {
+    return Run(storage, num_threads).status();
+  }
+
+  // The calls of a save that nothing disturbs.
+  std::vector<io::Call> Calls() const {
+    const auto memory = Fresh();
+    const auto disk = DiskOn(*memory);
+    EXPECT_TRUE(SaveNew(*disk).ok());
+    EXPECT_TRUE(ExpectHolds(memory, "d/x", new_).ok());
+    return disk->log();
   }
 
   TestTensors old_;
   TestTensors new_;
 };
 
+INSTANTIATE_TEST_SUITE_P(Disks, SaveFaultTest, ::testing::ValuesIn(kDisks),
+                         [](const auto& kind) { return std::string(kind.param.name); });
+
+// Every file of the directory, by name.
+std::map<std::string, std::string> Contents(io::Storage& storage) {
+  std::map<std::string, std::string> contents;
+  for (const std::string& name : ListSorted(storage, "d")) {
+    contents[name] = ReadFile(storage, "d/" + name);
+  }
+  return contents;
+}
+
 // Whether a failed call still lets the save count: it came after the commit.
 bool IsCleanUp(const io::Call& call) { return call.operation == Operation::kRemove; }
 
-TEST_F(SaveFaultTest, WhicheverCallFailsTheOldBundleLoadsAndNothingIsLeft) {
-  auto memory = Fresh();
-  FaultyStorage counting(*memory);
-  ASSERT_TRUE(SaveNew(counting).ok());
-  const std::vector<io::Call> calls = counting.log();
-  for (uint64_t k = 1; k <= calls.size(); ++k) {
-    for (const int error : {EIO, ENOSPC, EDQUOT}) {
-      SCOPED_TRACE(std::string(io::OperationName(calls[k - 1].operation)) + " of " +
-                   calls[k - 1].path);
-      memory = Fresh();
-      FaultyStorage faulty(*memory);
-      faulty.FailCall({.operation = {}, .nth = k, .error_number = error, .for_ever = false});
-      const Status status = SaveNew(faulty);
-      if (IsCleanUp(calls[k - 1])) {
+// Whether the new index had been renamed into place, so that only its durability is open.
+bool IsCommitted(const std::vector<io::Call>& calls, size_t failed) {
+  const auto renames =
+      std::count_if(calls.begin(), calls.begin() + static_cast<ptrdiff_t>(failed),
+                    [](const io::Call& call) { return call.operation == Operation::kRename; });
+  return renames == 3 && calls[failed].operation == Operation::kSyncDirectory;
+}
+
+// An error of fsync(2) is final: the kernel may have dropped what it could not write.
+void ExpectEachFileSyncedOnce(const FaultyStorage& disk) {
+  std::map<std::string, int> syncs;
+  for (const io::Call& call : disk.log()) {
+    if (call.operation == Operation::kSync) ++syncs[call.path];
+  }
+  for (const auto& [path, count] : syncs) EXPECT_EQ(count, 1) << path;
+}
+
+// Operation, path and errno, in the status and in what a user reads.
+void ExpectTold(const Status& status, const io::Call& call, int error) {
+  EXPECT_EQ(status.code(), Code::kSystem);
+  EXPECT_EQ(status.error_number(), error);
+  EXPECT_NE(status.message().find(io::OperationName(call.operation)), std::string::npos)
+      << status.ToString();
+  if (call.path.empty()) {  // a ring serves many files
+    EXPECT_TRUE(status.path().starts_with("d/")) << status.ToString();
+  } else {
+    EXPECT_EQ(status.path(), call.path);
+  }
+  EXPECT_NE(status.ToString().find(status.path()), std::string::npos);
+}
+
+TEST_P(SaveFaultTest, TheDiskUnderTestIsUsed) {
+  const auto memory = Fresh();
+  const auto disk = DiskOn(*memory);
+  const auto report = Run(*disk);
+  ASSERT_TRUE(report.ok());
+  EXPECT_GT(report->zero_copy_bytes, 0u);
+  EXPECT_EQ(report->staged_bytes > 0, GetParam().device.granule != io::Granule());
+  EXPECT_GT(disk->calls(Operation::kWrite), 8u) << "several per file";
+  EXPECT_EQ(disk->calls(Operation::kSubmit) > 8, GetParam().device.is_asynchronous);
+}
+
+TEST_P(SaveFaultTest, WhicheverCallFailsTheOldBundleIsThereAndNothingElse) {
+  const std::vector<io::Call> calls = Calls();
+  for (size_t k = 0; k < calls.size(); ++k) {
+    // EINVAL: O_DIRECT refused after all.
+    for (const int error : {EIO, ENOSPC, EDQUOT, EINVAL}) {
+      SCOPED_TRACE(std::string(io::OperationName(calls[k].operation)) + " of " +
+                   calls[k].path + ", call " + std::to_string(k + 1));
+      const auto memory = Fresh();
+      const auto before = Contents(*memory);
+      const auto disk = DiskOn(*memory);
+      disk->FailCall({.operation = {}, .nth = k + 1, .error_number = error});
+      const Status status = SaveNew(*disk);
+      ExpectEachFileSyncedOnce(*disk);
+      if (IsCleanUp(calls[k])) {
         EXPECT_TRUE(status.ok());
         EXPECT_TRUE(ExpectHolds(memory, "d/x", new_).ok());
         continue;
       }
-      EXPECT_EQ(status.error_number(), error);
-      EXPECT_FALSE(status.path().empty());
-      EXPECT_FALSE(status.message().empty());
-      const bool committed = faulty.calls(Operation::kRename) == 3 &&
-                             calls[k - 1].operation == Operation::kSyncDirectory;
-      EXPECT_TRUE(ExpectHolds(memory, "d/x", committed ? new_ : old_).ok());
-      if (!committed) {
-        EXPECT_EQ(ListSorted(*memory, "d"), (Names{"x.data-00000-of-00001", "x.index"}));
+      // Of this run's own log: the names of temporary files are new every time.
+      ExpectTold(status, disk->log()[k], error);
+      if (IsCommitted(calls, k)) {
+        EXPECT_TRUE(ExpectHolds(memory, "d/x", new_).ok());
+      } else {
+        EXPECT_TRUE(Contents(*memory) == before);
+        EXPECT_TRUE(ExpectHolds(memory, "d/x", old_).ok());
       }
     }
   }
 }
 
-TEST_F(SaveFaultTest, AFailedSyncIsNeverTriedAgain) {
-  const auto memory = Fresh();
-  FaultyStorage faulty(*memory);
-  faulty.FailCall(
-      {.operation = Operation::kSync, .nth = 1, .error_number = EIO, .for_ever = false});
-  EXPECT_EQ(SaveNew(faulty).error_number(), EIO);
-  EXPECT_EQ(faulty.calls(Operation::kSync), 1u);
+TEST_P(SaveFaultTest, WithThreadsAFaultAnywhereLeavesOneWholeBundleToo) {
+  const uint64_t num_calls = Calls().size();
+  for (uint64_t k = 1; k <= num_calls; ++k) {
+    SCOPED_TRACE("call " + std::to_string(k));
+    const auto memory = Fresh();
+    const auto before = Contents(*memory);
+    const auto disk = DiskOn(*memory);
+    disk->FailCall({.operation = {}, .nth = k, .error_number = ENOSPC});
+    const Status status = SaveNew(*disk, 4);
+    ExpectEachFileSyncedOnce(*disk);
+    if (!status.ok()) {
+      EXPECT_EQ(status.error_number(), ENOSPC);
+    }
+    const bool is_new = ExpectHolds(memory, "d/x", new_).ok();
+    EXPECT_TRUE(is_new || Contents(*memory) == before);
+    EXPECT_TRUE(is_new || !status.ok());
+  }
 }
 
-TEST_F(SaveFaultTest, WhateverASaveLeavesWhenItDiesTheNextOneSucceeds) {
-  auto memory = Fresh();
-  FaultyStorage counting(*memory);
-  ASSERT_TRUE(SaveNew(counting).ok());
-  const uint64_t num_calls = counting.calls();
+TEST_P(SaveFaultTest, AWriteThatTakesNothingFailsTheSave) {
+  if (!GetParam().device.is_asynchronous) GTEST_SKIP() << "posix_file's, where it is tested";
+  Device device = GetParam().device;
+  for (device.nothing_at = 1; device.nothing_at < 10; ++device.nothing_at) {
+    const auto memory = Fresh();
+    const auto before = Contents(*memory);
+    FaultyStorage disk(*memory);
+    disk.ActAsDevice(device);
+    const Status status = SaveNew(disk);
+    EXPECT_EQ(status.error_number(), EIO) << status.ToString();
+    EXPECT_NE(status.message().find("took no bytes"), std::string::npos);
+    EXPECT_TRUE(status.path().starts_with("d/"));
+    EXPECT_TRUE(Contents(*memory) == before);
+  }
+}
+
+TEST_P(SaveFaultTest, AFailedSyncIsNeverTriedAgain) {
+  const auto memory = Fresh();
+  const auto disk = DiskOn(*memory);
+  disk->FailCall({.operation = Operation::kSync, .nth = 1, .error_number = EIO});
+  EXPECT_EQ(SaveNew(*disk).error_number(), EIO);
+  EXPECT_EQ(disk->calls(Operation::kSync), 1u);
+}
+
+TEST_P(SaveFaultTest, WhateverASaveLeavesWhenItDiesTheNextOneSucceeds) {
+  const uint64_t num_calls = Calls().size();
   for (uint64_t k = 1; k <= num_calls; ++k) {
-    memory = Fresh();
-    FaultyStorage dying(*memory);
-    dying.FailCall({.operation = {},
-                    .nth = k,
-                    .error_number = EIO,
-                    .for_ever = true});  // as after kill -9: no clean-up either
-    static_cast<void>(SaveNew(dying));
+    const auto memory = Fresh();
+    const auto dying = DiskOn(*memory);
+    // As after kill -9: no clean-up either.
+    dying->FailCall({.operation = {}, .nth = k, .error_number = EIO, .for_ever = true});
+    static_cast<void>(SaveNew(*dying));
     const bool old_holds = ExpectHolds(memory, "d/x", old_).ok();
     const bool new_holds = ExpectHolds(memory, "d/x", new_).ok();
     EXPECT_TRUE(old_holds || new_holds) << "died at call " << k;

@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "io/file_request.h"
+#include "io/ring_queue.h"
 #include "io/transfer_queue.h"
 
 namespace tensorbundle::io {
@@ -114,6 +116,39 @@ class FaultyWritableFile final : public WritableFile {
   const std::unique_ptr<WritableFile> wrapped_;
 };
 
+// Its place in the device, from creation to Close(), is what a ring writes to.
+class DeviceWritableFile final : public WritableFile {
+ public:
+  DeviceWritableFile(const Device& device, std::shared_ptr<DeviceFiles> files,
+                     std::unique_ptr<WritableFile> wrapped)
+      : granule_(device.granule),
+        files_(std::move(files)),
+        wrapped_(std::move(wrapped)),
+        number_(device.is_asynchronous ? files_->Add(*wrapped_) : -1) {}
+  ~DeviceWritableFile() override { files_->Remove(number_); }
+
+  Granule granule() const override { return granule_; }
+  Status Allocate(uint64_t size) override { return wrapped_->Allocate(size); }
+  Status WriteAt(uint64_t offset, Bytes bytes) override {
+    TB_RETURN_IF_ERROR(CheckWrite(*this, offset, bytes).status());
+    return wrapped_->WriteAt(offset, bytes);
+  }
+  Status Truncate(uint64_t size) override { return wrapped_->Truncate(size); }
+  Status Sync() override { return wrapped_->Sync(); }
+  Status Close() override {
+    files_->Remove(number_);
+    return wrapped_->Close();
+  }
+  const std::string& path() const override { return wrapped_->path(); }
+  int descriptor() const override { return number_; }
+
+ private:
+  const Granule granule_;
+  const std::shared_ptr<DeviceFiles> files_;
+  const std::unique_ptr<WritableFile> wrapped_;
+  const int number_;
+};
+
 }  // namespace
 
 std::string_view OperationName(Operation operation) {
@@ -136,6 +171,8 @@ std::string_view OperationName(Operation operation) {
     case Operation::kRemoveDirectory: return "remove_directory";
     case Operation::kSyncDirectory: return "sync_directory";
     case Operation::kLock: return "lock";
+    case Operation::kSubmit: return "submit";
+    case Operation::kWait: return "wait";
   }
   return "unknown";
 }
@@ -188,8 +225,10 @@ Result<std::unique_ptr<WritableFile>> FaultyStorage::Create(const std::string& p
 Result<std::unique_ptr<WritableFile>> FaultyStorage::CreateDirect(const std::string& path) {
   TB_RETURN_IF_ERROR(script_->Count({Operation::kCreate, path, 0, 0, {}}));
   TB_ASSIGN_OR_RETURN(auto file, wrapped_.CreateDirect(path));
+  auto faulty = std::make_unique<FaultyWritableFile>(script_, std::move(file));
+  if (!device_.has_value()) return std::unique_ptr<WritableFile>(std::move(faulty));
   return std::unique_ptr<WritableFile>(
-      std::make_unique<FaultyWritableFile>(script_, std::move(file)));
+      std::make_unique<DeviceWritableFile>(*device_, device_files_, std::move(faulty)));
 }
 
 Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenDirect(const std::string& path) {
@@ -202,7 +241,14 @@ Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenDirect(const std::strin
 std::unique_ptr<TransferQueue> FaultyStorage::MakeQueue(const QueueOptions& options) {
   last_queue_ = options;
   if (!queue_refusal_.empty()) return MakeSynchronousQueue(queue_refusal_);
-  return wrapped_.MakeQueue(options);
+  if (!device_.has_value()) return wrapped_.MakeQueue(options);
+  if (!device_->is_asynchronous) return MakeSynchronousQueue();
+  auto fail = [script = script_](bool is_submission) {
+    const auto operation = is_submission ? Operation::kSubmit : Operation::kWait;
+    return script->Count({operation, "", 0, 0, {}});
+  };
+  return MakeRingQueue(std::make_unique<DeviceRing>(*device_, device_files_, std::move(fail)),
+                       options);
 }
 
 Status FaultyStorage::Rename(const std::string& from, const std::string& to) {

@@ -5,7 +5,8 @@
 //
 // Direct files are counted as the others are, and a kCopy map as a read.  Its files have no
 // descriptor, so every queue, its own or another storage's, transfers by their calls and meets
-// the faults.
+// the faults.  Or else it acts as a device, with granules and a ring, whose writes meet them
+// when they complete.
 //
 // To fail each call of a save in turn: run it once and read calls(); then, for k from
 // 1 to that number, FailCall({.nth = k}) on a fresh FaultyStorage.
@@ -22,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/device_ring.h"
 #include "io/storage.h"
 
 namespace tensorbundle::io {
@@ -45,6 +47,8 @@ enum class Operation : uint8_t {
   kRemoveDirectory,
   kSyncDirectory,
   kLock,
+  kSubmit,  // of a device's ring
+  kWait,    // of a device's ring
 };
 
 // "make_directory" for kMakeDirectory.
@@ -76,6 +80,9 @@ class FaultyStorage final : public Storage {
   // Adds a fault.  What has been added stays until ClearFaults().
   void FailCall(const Fault& fault);
   void ClearFaults();
+
+  // From now on direct files demand granules, and their queues may be rings.
+  void ActAsDevice(const Device& device) { device_ = device; }
 
   // From now on the files whose paths begin with `prefix` are said to be on such a one.
   void PretendFileSystem(std::string prefix, FileSystemKind kind);
@@ -118,6 +125,8 @@ class FaultyStorage final : public Storage {
   const std::shared_ptr<Script> script_;
   std::string pretended_prefix_;
   std::optional<FileSystemKind> pretended_;
+  std::optional<Device> device_;
+  const std::shared_ptr<DeviceFiles> device_files_ = std::make_shared<DeviceFiles>();
 };
 
 }  // namespace tensorbundle::io
