@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,3 +75,45 @@ def small_disk(tmp_path):
         pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
     yield Disk(path)
     subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.fixture
+def small_ext4(tmp_path):
+    """Mount a file system of 24 MiB on a device: a file of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system takes root")
+    image, path = tmp_path / "image", tmp_path / "ext4"
+    path.mkdir()
+    image.touch()
+    os.truncate(image, 24 << 20)
+    for command in (
+        ["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)],
+        ["mount", "-o", "loop", str(image), str(path)],
+    ):
+        if shutil.which(command[0]) is None:
+            pytest.skip(f"{command[0]} is not installed")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"cannot mount an ext4 here: {done.stderr.strip()}")
+    shutil.rmtree(path / "lost+found")
+    yield Disk(path)
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.fixture(scope="session")
+def fuse_mount():
+    """Give a function that mounts a directory once more, through a program (FUSE)."""
+    if shutil.which("bindfs") is None:
+        pytest.skip("bindfs is not installed, to mount a file system through a program")
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        pytest.skip("mounting through FUSE takes root and /dev/fuse")
+
+    def mount(source, target):
+        target.mkdir()
+        done = subprocess.run(
+            ["bindfs", source, target], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            pytest.skip(f"cannot mount through FUSE here: {done.stderr.strip()}")
+
+    return mount

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -266,25 +265,6 @@ def test_what_is_read_anew_is_verified_anew(prefix):
         file.write(b"\xff\xff")
     with pytest.raises(tb.CorruptionError, match="checksum"):
         bundle["a"]
-
-
-@pytest.fixture(scope="session")
-def fuse_mount():
-    """Give a function that mounts a directory once more, through a program (FUSE)."""
-    if shutil.which("bindfs") is None:
-        pytest.skip("bindfs is not installed, to mount a file system through a program")
-    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-        pytest.skip("mounting through FUSE takes root and /dev/fuse")
-
-    def mount(source, target):
-        target.mkdir()
-        done = subprocess.run(
-            ["bindfs", source, target], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            pytest.skip(f"cannot mount through FUSE here: {done.stderr.strip()}")
-
-    return mount
 
 
 @pytest.fixture
