@@ -10,18 +10,14 @@
 namespace tensorbundle::io {
 namespace {
 
-// Below the size at which AlignedBuffer asks for huge pages: a small file takes up
-// no more pages than it has bytes for.
-constexpr uint64_t kChunkSize = uint64_t{1} << 20;
-
 // Calls `copy(chunk number, offset in it, position in the range, size)` for each
 // chunk that [offset, offset + size) touches.
 template <typename Copy>
-void ForEachChunk(uint64_t offset, uint64_t size, Copy copy) {
+void ForEachChunk(uint64_t chunk_size, uint64_t offset, uint64_t size, Copy copy) {
   for (uint64_t done = 0; done < size;) {
-    const uint64_t start = (offset + done) % kChunkSize;
-    const uint64_t part = std::min(size - done, kChunkSize - start);
-    copy((offset + done) / kChunkSize, start, done, part);
+    const uint64_t start = (offset + done) % chunk_size;
+    const uint64_t part = std::min(size - done, chunk_size - start);
+    copy((offset + done) / chunk_size, start, done, part);
     done += part;
   }
 }
@@ -36,21 +32,23 @@ uint64_t MemoryFile::size() const {
 uint64_t MemoryFile::ReadAt(uint64_t offset, MutableBytes out) const {
   const std::shared_lock guard(mutex_);
   const uint64_t size = std::min<uint64_t>(out.size(), AvailableFrom(offset, size_));
-  ForEachChunk(offset, size, [&](uint64_t number, uint64_t start, uint64_t at, uint64_t part) {
-    const auto chunk = chunks_.find(number);
-    if (chunk == chunks_.end()) {
-      std::memset(out.subspan(at).data(), 0, part);
-    } else {
-      std::memcpy(out.subspan(at).data(), chunk->second.bytes().subspan(start).data(), part);
-    }
-  });
+  ForEachChunk(chunk_size_, offset, size,
+               [&](uint64_t number, uint64_t start, uint64_t at, uint64_t part) {
+                 const auto chunk = chunks_.find(number);
+                 if (chunk == chunks_.end()) {
+                   std::memset(out.subspan(at).data(), 0, part);
+                 } else {
+                   std::memcpy(out.subspan(at).data(),
+                               chunk->second.bytes().subspan(start).data(), part);
+                 }
+               });
   return size;
 }
 
 Status MemoryFile::WriteAt(uint64_t offset, Bytes bytes) {
   TB_RETURN_IF_ERROR(Reserve(offset, bytes.size()));
   const std::shared_lock guard(mutex_);
-  ForEachChunk(offset, bytes.size(),
+  ForEachChunk(chunk_size_, offset, bytes.size(),
                [&](uint64_t number, uint64_t start, uint64_t at, uint64_t part) {
                  const auto chunk = chunks_.find(number);
                  if (chunk == chunks_.end()) return;  // cut off by a Resize() meanwhile
@@ -63,10 +61,10 @@ Status MemoryFile::WriteAt(uint64_t offset, Bytes bytes) {
 Status MemoryFile::Reserve(uint64_t offset, uint64_t size) {
   const std::unique_lock guard(mutex_);
   const uint64_t end = offset + size;
-  for (uint64_t number = offset / kChunkSize; number * kChunkSize < end; ++number) {
+  for (uint64_t number = offset / chunk_size_; number * chunk_size_ < end; ++number) {
     if (chunks_.contains(number)) continue;
     // Cheap under the lock: the kernel makes the pages when they are first written.
-    TB_ASSIGN_OR_RETURN(AlignedBuffer chunk, AlignedBuffer::Allocate(kChunkSize));
+    TB_ASSIGN_OR_RETURN(AlignedBuffer chunk, AlignedBuffer::Allocate(chunk_size_));
     chunks_.emplace(number, std::move(chunk));
   }
   size_ = std::max(size_, end);
@@ -77,12 +75,12 @@ void MemoryFile::Resize(uint64_t size) {
   const std::unique_lock guard(mutex_);
   if (size < size_) {
     // What is cut off must read as zeros if the file grows again.
-    const auto last = chunks_.find(size / kChunkSize);
+    const auto last = chunks_.find(size / chunk_size_);
     if (last != chunks_.end()) {
-      const MutableBytes cut = last->second.bytes().subspan(size % kChunkSize);
+      const MutableBytes cut = last->second.bytes().subspan(size % chunk_size_);
       std::memset(cut.data(), 0, cut.size());
     }
-    chunks_.erase(chunks_.lower_bound(size / kChunkSize + 1), chunks_.end());
+    chunks_.erase(chunks_.lower_bound(size / chunk_size_ + 1), chunks_.end());
   }
   size_ = size;
 }

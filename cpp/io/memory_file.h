@@ -18,8 +18,14 @@
 
 namespace tensorbundle::io {
 
+// Below the size at which AlignedBuffer asks for huge pages: a small file takes up
+// no more pages than it has bytes for.
+constexpr uint64_t kSmallMemoryChunk = uint64_t{1} << 20;  // bytes
+
 class MemoryFile {
  public:
+  explicit MemoryFile(uint64_t chunk_size = kSmallMemoryChunk) : chunk_size_(chunk_size) {}
+
   uint64_t size() const;  // bytes
 
   // Fills the front of `out` from `offset` on; the number of bytes that were there.
@@ -40,6 +46,7 @@ class MemoryFile {
   // Makes the chunks that [offset, offset + size) touches, and that length.
   Status Reserve(uint64_t offset, uint64_t size);
 
+  const uint64_t chunk_size_;                 // bytes
   mutable std::shared_mutex mutex_;           // held shared while bytes are copied
   std::map<uint64_t, AlignedBuffer> chunks_;  // by number; one that lacks is zeros
   uint64_t size_ = 0;

@@ -65,6 +65,8 @@ class MemoryLock final : public Lock {
 
 class MemoryStorage final : public Storage {
  public:
+  explicit MemoryStorage(uint64_t chunk_size) : chunk_size_(chunk_size) {}
+
   Result<std::unique_ptr<ReadableFile>> OpenForRead(const std::string& path) override;
   Result<FileSystemKind> FileSystem(const std::string& path) override;
   Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
@@ -83,6 +85,7 @@ class MemoryStorage final : public Storage {
  private:
   Result<std::shared_ptr<MemoryFile>> Find(const std::string& path);
 
+  const uint64_t chunk_size_;  // bytes
   const std::shared_ptr<Names> names_ = std::make_shared<Names>();
 };
 
@@ -172,7 +175,7 @@ Result<std::unique_ptr<WritableFile>> MemoryStorage::Create(const std::string& p
   const std::lock_guard guard(names_->mutex);
   TB_ASSIGN_OR_RETURN(const MemoryPlace place, names_->tree.Find(path, "open"));
   if (place.node != nullptr) return Status::System(EEXIST, "open", path);
-  auto file = std::make_shared<MemoryFile>();
+  auto file = std::make_shared<MemoryFile>(chunk_size_);
   place.directory->children[place.name] =
       std::make_shared<MemoryNode>(MemoryNode{file, {}, false});
   return std::unique_ptr<WritableFile>(
@@ -256,6 +259,8 @@ Result<std::unique_ptr<Lock>> MemoryStorage::TryLock(const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<Storage> MakeMemoryStorage() { return std::make_unique<MemoryStorage>(); }
+std::unique_ptr<Storage> MakeMemoryStorage(uint64_t chunk_size) {
+  return std::make_unique<MemoryStorage>(chunk_size);
+}
 
 }  // namespace tensorbundle::io

@@ -5,12 +5,16 @@
 
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
+#include "io/memory_file.h"
 #include "io/storage.h"
 
 namespace tensorbundle::io {
 
-std::unique_ptr<Storage> MakeMemoryStorage();
+// Files grow by `chunk_size` bytes; from 2 MiB on in huge pages, whose first touch costs
+// little: the ceiling for benchmarks.
+std::unique_ptr<Storage> MakeMemoryStorage(uint64_t chunk_size = kSmallMemoryChunk);
 
 }  // namespace tensorbundle::io

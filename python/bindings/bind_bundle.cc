@@ -22,6 +22,7 @@
 #include "engine/mapper.h"
 #include "engine/reader.h"
 #include "io/backend.h"
+#include "io/storage.h"
 
 namespace py = pybind11;
 
@@ -41,12 +42,15 @@ struct ReadArguments {
 
 class PyBundle {
  public:
-  PyBundle(const std::string& prefix, const std::string& backend)
+  // `storage` in place of the file system; usually null.
+  PyBundle(const std::string& prefix, const std::string& backend,
+           std::shared_ptr<io::Storage> storage)
       : mode_(ModeOf(BackendFromName(backend))) {
     auto bundle = [&] {
       const py::gil_scoped_release release;  // opens and reads files
       const io::Backend direct = BackendFromName(backend).value_or(io::Backend::kUring);
-      return engine::Bundle::Open(io::MakeStorage(direct), prefix);
+      if (storage == nullptr) storage = io::MakeStorage(direct);
+      return engine::Bundle::Open(std::move(storage), prefix);
     }();
     bundle_ = ValueOrThrow(std::move(bundle));
   }
@@ -318,8 +322,8 @@ void RegisterBundle(py::module_& module) {
       .def(py::init(&MapArgumentsFromNames), py::kw_only(), py::arg("policy"),
            py::arg("prefetch"), py::arg("writable"));
   py::class_<PyBundle>(module, "Bundle")
-      .def(py::init<const std::string&, const std::string&>(), py::arg("prefix"),
-           py::arg("backend"))
+      .def(py::init<const std::string&, const std::string&, std::shared_ptr<io::Storage>>(),
+           py::arg("prefix"), py::arg("backend"), py::arg("storage") = nullptr)
       .def_property_readonly("num_shards", &PyBundle::num_shards)
       .def("shard_path", &PyBundle::ShardPath, py::arg("shard"))
       .def("names", &PyBundle::Names)

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "bindings/backends.h"
 #include "bindings/errors.h"
@@ -16,6 +17,7 @@
 #include "engine/tensor_view.h"
 #include "engine/writer.h"
 #include "io/backend.h"
+#include "io/storage.h"
 
 namespace py = pybind11;
 
@@ -56,6 +58,7 @@ struct SaveArguments {
   std::string prefix;
   std::optional<io::Backend> backend;  // absent: auto
   engine::SaveOptions options;
+  std::shared_ptr<io::Storage> storage;  // in place of the file system; usually null
 };
 
 Result<py::dict> RunSave(const SaveArguments& arguments,
@@ -63,6 +66,9 @@ Result<py::dict> RunSave(const SaveArguments& arguments,
   engine::BackendChoice choice;
   auto save = [&]() -> Result<engine::SaveReport> {
     const py::gil_scoped_release release;  // checksums, copies and all I/O
+    if (arguments.storage != nullptr) {
+      return engine::Save(*arguments.storage, arguments.prefix, views, arguments.options);
+    }
     TB_ASSIGN_OR_RETURN(
         choice, engine::ChooseBackend(arguments.backend, arguments.prefix, TotalBytes(views)));
     engine::SaveOptions options = arguments.options;
@@ -78,7 +84,8 @@ Result<py::dict> RunSave(const SaveArguments& arguments,
 py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t num_shards,
               uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
               size_t num_threads, uint64_t block_size, uint32_t queue_depth,
-              py::object progress, std::shared_ptr<Latch> borrowed_written) {
+              py::object progress, std::shared_ptr<Latch> borrowed_written,
+              std::shared_ptr<io::Storage> storage) {
   PythonObserver observer(std::move(progress));
   SaveArguments arguments;
   arguments.prefix = prefix;
@@ -95,6 +102,7 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
   if (borrowed_written != nullptr) {
     arguments.options.on_borrowed_written = [borrowed_written] { borrowed_written->Open(); };
   }
+  arguments.storage = std::move(storage);
   return ValueOrThrow(RunSave(arguments, tensors.views()));
 }
 
@@ -105,7 +113,7 @@ void RegisterSave(py::module_& module) {
              py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
              py::arg("backend"), py::arg("snapshot"), py::arg("num_threads"),
              py::arg("block_size"), py::arg("queue_depth"), py::arg("progress"),
-             py::arg("borrowed_written"));
+             py::arg("borrowed_written"), py::arg("storage") = nullptr);
 }
 
 }  // namespace tensorbundle::bindings

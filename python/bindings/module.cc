@@ -8,6 +8,9 @@ PYBIND11_MODULE(_core, module) {
   tensorbundle::bindings::RegisterChecksum(module);
   tensorbundle::bindings::RegisterSavedTensors(module);
   tensorbundle::bindings::RegisterSnapshot(module);
+  // Before what takes it as an argument.
+  tensorbundle::bindings::RegisterMemory(module);
+  tensorbundle::bindings::RegisterProbe(module);
   tensorbundle::bindings::RegisterSave(module);
   tensorbundle::bindings::RegisterBundle(module);
 }

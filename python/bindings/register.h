@@ -9,6 +9,8 @@ namespace tensorbundle::bindings {
 void RegisterErrors(pybind11::module_& module);
 void RegisterInfo(pybind11::module_& module);
 void RegisterChecksum(pybind11::module_& module);
+void RegisterMemory(pybind11::module_& module);
+void RegisterProbe(pybind11::module_& module);
 void RegisterSavedTensors(pybind11::module_& module);
 void RegisterSnapshot(pybind11::module_& module);
 void RegisterSave(pybind11::module_& module);

@@ -99,7 +99,17 @@ struct MemoryKind {
   std::unique_ptr<Storage> storage = MakeMemoryStorage();
 };
 
-using StorageKinds = ::testing::Types<PosixKind, DirectKind, UringKind, MemoryKind>;
+// The same in chunks of two huge pages.
+struct LargeMemoryKind : MemoryKind {
+  static constexpr char kName[] = "LargeMemory";
+  LargeMemoryKind() {
+    storage = MakeMemoryStorage(uint64_t{4} << 20);
+    EXPECT_OK(storage->MakeDirectory(root()).status());
+  }
+};
+
+using StorageKinds =
+    ::testing::Types<PosixKind, DirectKind, UringKind, MemoryKind, LargeMemoryKind>;
 
 struct StorageKindNames {
   template <typename Kind>
