@@ -6,21 +6,15 @@ import argparse
 import dataclasses
 import gc
 import os
-import secrets
 import shutil
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from tensorbundle.cli.demo_report import Measurements, print_measurements
 from tensorbundle.cli.errors import OK, CommandError
+from tensorbundle.cli.files import fill_cache, sync
 from tensorbundle.cli.machine import available_memory
 from tensorbundle.cli.model import LEAST_GB, MOST_GB, Model, make_model
 from tensorbundle.cli.output import format_bytes, step_progress
@@ -32,8 +26,8 @@ from tensorbundle.cli.peers import (
     Engine,
     choose_peers,
     make_engine,
-    sync,
 )
+from tensorbundle.cli.scratch import scratch_directories
 
 __all__ = ["run"]
 
@@ -42,8 +36,6 @@ _DISK_COPIES = 2
 # Models in memory at once: the one saved and one loaded, with half a GB for programs.
 _MEMORY_COPIES = 2
 _PROGRAM_BYTES = 500_000_000
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
-_READ_SIZE = 1 << 22  # bytes per read(2) when files are warmed
 
 
 @dataclasses.dataclass
@@ -64,16 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"--gb must be between {LEAST_GB:g} and {MOST_GB:g}")
     peers = choose_peers(arguments.peers)
     _require_room(arguments.dir, int(arguments.gb * 1e9), peers)
-    # The name is known before the directory is there: no moment to interrupt between.
-    scratch = os.path.join(
-        arguments.dir, f"tensorbundle-demo-{os.getpid()}-{secrets.token_hex(4)}"
-    )
-    with _ended_by_signals():
-        try:
-            os.mkdir(scratch)
-            measurements = _measure(arguments, [OWN, *peers], scratch)
-        finally:
-            _remove(scratch)
+    with scratch_directories([arguments.dir], "demo") as (scratch,):
+        measurements = _measure(arguments, [OWN, *peers], scratch)
     print_measurements(measurements, as_json=arguments.json)
     return OK
 
@@ -124,7 +108,7 @@ def _run_steps(runs: _Runs, name: str) -> None:
                 _require_same(result, runs.model)
             del result
             if step.operation == SAVE:
-                _warm_files(directory)
+                fill_cache(directory)
     finally:
         shutil.rmtree(directory)
         # Else the next engine's fsync waits for the freed blocks to be discarded.
@@ -138,15 +122,6 @@ def _require_same(loaded: dict[str, Any], model: Model) -> None:
     )
     if not same:
         raise CommandError("what was loaded is not what was saved")
-
-
-def _warm_files(directory: str) -> None:
-    """Bring all files of a directory into the page cache, however they were written."""
-    buffer = bytearray(_READ_SIZE)
-    for entry in os.scandir(directory):
-        with open(entry.path, "rb", buffering=0) as file:
-            while file.readinto(buffer):
-                pass
 
 
 def _require_room(directory: str, model_bytes: int, peers: list[str]) -> None:
@@ -166,37 +141,3 @@ def _require_room(directory: str, model_bytes: int, peers: list[str]) -> None:
             f"{format_bytes(needed)} of memory are needed, {format_bytes(available)} are "
             "available; try a smaller --gb"
         )
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that `finally` clauses run."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in _ENDING}
-    try:
-        yield
-    finally:
-        _restore(before)
-
-
-def _remove(directory: str) -> None:
-    """Remove the scratch directory; a second Ctrl-C does not stop that."""
-    main = threading.current_thread() is threading.main_thread()
-    ignored = (signal.SIGINT, *_ENDING) if main else ()
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
-    try:
-        if os.path.lexists(directory):
-            shutil.rmtree(directory)
-    finally:
-        _restore(before)
-
-
-def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)

@@ -28,12 +28,13 @@ import numpy as np
 from tensorbundle.bundle import open as open_bundle
 from tensorbundle.bundle import verify
 from tensorbundle.cli.errors import CommandError
+from tensorbundle.cli.files import sync_all
 from tensorbundle.cli.model import FIRST, Model
 from tensorbundle.core import _core
 from tensorbundle.loading import load
 from tensorbundle.saving import save
 
-__all__ = ["OPERATIONS", "OWN", "Engine", "Step", "choose_peers", "make_engine", "sync"]
+__all__ = ["OPERATIONS", "OWN", "Engine", "Step", "choose_peers", "make_engine"]
 
 OWN: Final = "tensorbundle"
 
@@ -94,7 +95,7 @@ class _Torch:
 
         def durable_save() -> None:
             self._torch.save(self._tensors, path)
-            _sync_files(directory)
+            sync_all(directory)
 
         def read(*, mmap: bool) -> Any:
             return self._torch.load(path, mmap=mmap, weights_only=True)
@@ -128,7 +129,7 @@ class _Safetensors:
 
         def durable_save() -> None:
             self._api.save_file(self._tensors, path)
-            _sync_files(directory)
+            sync_all(directory)
 
         def first() -> None:
             with self._package.safe_open(path, framework=self._framework) as file:
@@ -170,7 +171,7 @@ class _TensorFlow:
                 shape_and_slices=[""] * len(self._names),
                 tensors=self._tensors,
             )
-            _sync_files(directory)
+            sync_all(directory)
 
         return (
             Step(SAVE, "durable", durable_save),
@@ -250,19 +251,3 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(null)
-
-
-def sync(path: str) -> None:
-    """Make a file, or the names in a directory, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_files(directory: str) -> None:
-    with os.scandir(directory) as entries:
-        paths = [entry.path for entry in entries if entry.is_file()]
-    for path in [*paths, directory]:
-        sync(path)

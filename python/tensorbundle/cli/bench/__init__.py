@@ -1,0 +1,1 @@
+"""``tensorbundle bench``: what a disk does with a checkpoint, and what limits it."""
