@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorbundle import dtypes, reading
 from tensorbundle import tensors as _tensors
+from tensorbundle.config import Config, settings
 from tensorbundle.errors import CheckpointGoneError
 from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
@@ -42,11 +43,12 @@ def load(
     prefetch: Prefetch | None = None,
     verify: bool | None = None,
     into: Mapping[str, Any] | None = None,
-    backend: str = "auto",
+    backend: str | None = None,
     num_threads: int | None = None,
     block_size: int | None = None,
     queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    config: Config | None = None,
 ) -> LoadedTensors:
     """Load tensors from a checkpoint, as copies of their own or as mapped views.
 
@@ -84,8 +86,8 @@ def load(
     backend
         How bytes leave the disk, where they are read: ``"buffered"`` through the page
         cache, ``"direct"`` past it (O_DIRECT), ``"uring"`` past it with several reads in
-        flight per thread. ``"auto"`` goes past it where the file system can and the file
-        is not mostly cached.
+        flight per thread. ``"auto"``, the default, goes past it where the file system can
+        and the file is not mostly cached.
     num_threads
         Threads that read, checksum and populate; ``None`` means one per CPU of this
         process.
@@ -97,6 +99,9 @@ def load(
     progress
         Called now and then, on this thread, with the bytes done and in total. What it
         raises cancels the load.
+    config
+        A TOML file, or a mapping like one, with settings for arguments that are not given
+        (``tensorbundle bench --recommend`` writes one); see `tensorbundle.config`.
 
     Returns
     -------
@@ -131,6 +136,11 @@ def load(
     (784, 128)
     """
     start = time.perf_counter()
+    chosen = settings(
+        "load", config, backend=backend, num_threads=num_threads,
+        block_size=block_size, queue_depth=queue_depth,
+    )  # fmt: skip
+    backend = chosen["backend"] or "auto"
     check_backend(backend)
     if mmap and into is not None:
         raise ValueError(f"into= copies, so it cannot be combined with mmap={mmap!r}")
@@ -139,9 +149,9 @@ def load(
     checked = (not mmap) if verify is None else verify
     options = reading.read_options(
         verify=checked,
-        num_threads=num_threads,
-        block_size=block_size,
-        queue_depth=queue_depth,
+        num_threads=chosen["num_threads"],
+        block_size=chosen["block_size"],
+        queue_depth=chosen["queue_depth"],
         progress=progress,
     )
     wanted = None if names is None else _as_names(names)

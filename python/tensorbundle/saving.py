@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tensorbundle import tensors as _tensors
+from tensorbundle.config import BACKENDS, Config, settings
 from tensorbundle.core import _core
 from tensorbundle.paths import absolute
 from tensorbundle.reports import SaveReport, SaveStages
@@ -26,8 +27,6 @@ __all__ = [
     "save",
 ]
 
-BACKENDS = ("auto", "buffered", "direct", "uring")
-
 _BLOCK_UNIT = 1 << 16  # bytes: a multiple of the direct-I/O granule of any device
 _MAX_BLOCK = 1 << 30  # bytes: one system call moves less than 2 GiB
 _MAX_DEPTH = 4096  # what every kernel's io_uring grants
@@ -41,12 +40,13 @@ def save(
     num_shards: int | None = ...,
     alignment: int = ...,
     durability: Literal["full", "none"] = ...,
-    backend: str = ...,
-    snapshot: bool = ...,
+    backend: str | None = ...,
+    snapshot: bool | None = ...,
     num_threads: int | None = ...,
     block_size: int | None = ...,
     queue_depth: int | None = ...,
     progress: Callable[[int, int], object] | None = ...,
+    config: Config | None = ...,
     blocking: Literal[True] = ...,
 ) -> SaveReport: ...
 
@@ -59,12 +59,13 @@ def save(
     num_shards: int | None = ...,
     alignment: int = ...,
     durability: Literal["full", "none"] = ...,
-    backend: str = ...,
-    snapshot: bool = ...,
+    backend: str | None = ...,
+    snapshot: bool | None = ...,
     num_threads: int | None = ...,
     block_size: int | None = ...,
     queue_depth: int | None = ...,
     progress: Callable[[int, int], object] | None = ...,
+    config: Config | None = ...,
     blocking: Literal[False],
 ) -> SaveHandle: ...
 
@@ -76,12 +77,13 @@ def save(
     num_shards: int | None = None,
     alignment: int = 64,
     durability: Literal["full", "none"] = "full",
-    backend: str = "auto",
-    snapshot: bool = False,
+    backend: str | None = None,
+    snapshot: bool | None = None,
     num_threads: int | None = None,
     block_size: int | None = None,
     queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    config: Config | None = None,
     blocking: bool = True,
 ) -> SaveReport | SaveHandle:
     """Save tensors as a checkpoint that TensorFlow reads: all of them, or nothing.
@@ -117,8 +119,8 @@ def save(
     backend
         How bytes reach the disk: ``"buffered"`` goes through the page cache, ``"direct"``
         past it (O_DIRECT), ``"uring"`` past it with several writes in flight per thread
-        (io_uring; without it, direct). ``"auto"`` probes the directory and chooses; the
-        report says what it chose, and why nothing faster.
+        (io_uring; without it, direct). ``"auto"``, the default, probes the directory and
+        chooses; the report says what it chose, and why nothing faster.
     snapshot
         Copy every block to a buffer and checksum that copy, so that the checkpoint is
         sound, though of mixed moments, even if the tensors change during the call.
@@ -133,6 +135,9 @@ def save(
     progress
         Called now and then, on this thread, with the bytes done and in total. What it
         raises cancels the save. With ``blocking=False`` on the thread that writes.
+    config
+        A TOML file, or a mapping like one, with settings for arguments that are not given
+        (``tensorbundle bench --recommend`` writes one); see `tensorbundle.config`.
     blocking
         ``False``: copy the tensors, come back, and write the copies in the background;
         the tensors may change from then on. See `AsyncSaver`, which this is a short way
@@ -181,6 +186,7 @@ def save(
         block_size=block_size,
         queue_depth=queue_depth,
         progress=progress,
+        config=config,
     )
     if blocking:
         return pending.run()
@@ -224,14 +230,21 @@ def prepare(
     num_shards: int | None = None,
     alignment: int = 64,
     durability: str = "full",
-    backend: str = "auto",
-    snapshot: bool = False,
+    backend: str | None = None,
+    snapshot: bool | None = None,
     num_threads: int | None = None,
     block_size: int | None = None,
     queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    config: Config | None = None,
 ) -> PendingSave:
     """Check the arguments of `save` and gather the tensors; nothing is touched."""
+    chosen = settings(
+        "save", config, backend=backend, snapshot=snapshot,
+        num_threads=num_threads, num_shards=num_shards,
+        block_size=block_size, queue_depth=queue_depth,
+    )  # fmt: skip
+    backend = chosen["backend"] or "auto"
     check_backend(backend)
     if durability not in ("full", "none"):
         raise ValueError(f"durability must be 'full' or 'none', not {durability!r}")
@@ -239,14 +252,14 @@ def prepare(
     path = os.fspath(prefix)
     options = {
         "prefix": absolute(path),
-        "num_shards": _positive("num_shards", num_shards),
+        "num_shards": _positive("num_shards", chosen["num_shards"]),
         "alignment": _positive("alignment", alignment),
         "durable": durability == "full",
         "backend": backend,
-        "snapshot": snapshot,
-        "num_threads": check_threads(num_threads),
-        "block_size": check_block_size(block_size),
-        "queue_depth": check_queue_depth(queue_depth),
+        "snapshot": bool(chosen["snapshot"]),
+        "num_threads": check_threads(chosen["num_threads"]),
+        "block_size": check_block_size(chosen["block_size"]),
+        "queue_depth": check_queue_depth(chosen["queue_depth"]),
     }
     return PendingSave(path, gathered, durability, options, progress)
 
