@@ -16,7 +16,8 @@ import common
 import numpy as np
 
 import tensorbundle as tb
-from tensorbundle.cli.peers import LOAD, SAVE, choose_peers, make_engine
+from tensorbundle.cli.peers import choose_peers, make_engine
+from tensorbundle.cli.steps import LOAD, SAVE
 
 _PAGE = 4096
 

@@ -15,7 +15,8 @@ from typing import Any
 import common
 
 from tensorbundle import save
-from tensorbundle.cli.peers import SAVE, choose_peers, make_engine
+from tensorbundle.cli.peers import choose_peers, make_engine
+from tensorbundle.cli.steps import SAVE
 
 GRID = {"buffered": (2,), "direct": (1, 2, 4), "uring": (1, 2, 4)}  # threads by backend
 

@@ -18,16 +18,9 @@ from tensorbundle.cli.files import fill_cache, sync
 from tensorbundle.cli.machine import available_memory
 from tensorbundle.cli.model import LEAST_GB, MOST_GB, Model, make_model
 from tensorbundle.cli.output import format_bytes, step_progress
-from tensorbundle.cli.peers import (
-    LOAD,
-    MAP,
-    OWN,
-    SAVE,
-    Engine,
-    choose_peers,
-    make_engine,
-)
+from tensorbundle.cli.peers import OWN, choose_peers, make_engine
 from tensorbundle.cli.scratch import scratch_directories
+from tensorbundle.cli.steps import LOAD, MAP, SAVE, Engine
 
 __all__ = ["run"]
 

@@ -17,12 +17,12 @@ from tensorbundle.cli.output import (
     print_json,
     print_table,
 )
-from tensorbundle.cli.peers import (
+from tensorbundle.cli.peers import OWN
+from tensorbundle.cli.steps import (
     FIRST_TENSOR,
     LOAD,
     MAP,
     OPERATIONS,
-    OWN,
     RELOAD,
     SAVE,
     VERIFY,

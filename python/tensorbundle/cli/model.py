@@ -32,6 +32,8 @@ class Model:
     """Named weights."""
 
     tensors: dict[str, Array]
+    first: str = FIRST
+    """The tensor that is looked at first."""
 
     @property
     def num_bytes(self) -> int:

@@ -19,52 +19,42 @@ import importlib
 import importlib.util
 import inspect
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, Protocol
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from tensorbundle.bundle import open as open_bundle
 from tensorbundle.bundle import verify
 from tensorbundle.cli.errors import CommandError
 from tensorbundle.cli.files import sync_all
-from tensorbundle.cli.model import FIRST, Model
+from tensorbundle.cli.model import Model
+from tensorbundle.cli.sharded_peers import Dcp, Orbax
+from tensorbundle.cli.steps import (
+    FIRST_TENSOR,
+    LOAD,
+    MAP,
+    RELOAD,
+    SAVE,
+    VERIFY,
+    Engine,
+    Step,
+    as_torch,
+    silent_stderr,
+    touch,
+    touch_torch,
+)
 from tensorbundle.core import _core
 from tensorbundle.loading import load
 from tensorbundle.saving import save
 
-__all__ = ["OPERATIONS", "OWN", "Engine", "Step", "choose_peers", "make_engine"]
+__all__ = [
+    "ALL_PEERS",
+    "DEMO_PEERS",
+    "OWN",
+    "choose_peers",
+    "make_engine",
+]
 
 OWN: Final = "tensorbundle"
-
-SAVE: Final = "save"
-LOAD: Final = "load"
-RELOAD: Final = "load again"
-MAP: Final = "map"
-FIRST_TENSOR: Final = "first"
-VERIFY: Final = "verify"
-OPERATIONS: Final = (SAVE, LOAD, RELOAD, MAP, FIRST_TENSOR, VERIFY)
-
-_PAGE = 4096  # bytes
-
-
-class Step(NamedTuple):
-    """One measured piece of work; what it returns is released after the clock stops."""
-
-    operation: str
-    guarantee: str
-    run: Callable[[], Any]
-
-
-class Engine(Protocol):
-    """A way to save and load a model."""
-
-    version: str
-
-    def steps(self, directory: str) -> Sequence[Step]:
-        """Give the work to be done in an empty directory, in order."""
-        ...
 
 
 class _TensorBundle:
@@ -74,12 +64,20 @@ class _TensorBundle:
 
     def steps(self, directory: str) -> Sequence[Step]:
         prefix = os.path.join(directory, "model")
+
+        def first() -> int:
+            return touch(open_bundle(prefix)[self._model.first])
+
         return (
             Step(SAVE, "durable", lambda: save(prefix, self._model.tensors)),
             Step(LOAD, "verified", lambda: load(prefix)),
             Step(RELOAD, "verified", lambda: load(prefix)),
             Step(MAP, "unverified", lambda: load(prefix, mmap=True)),
-            Step(FIRST_TENSOR, "unverified", lambda: _touch(open_bundle(prefix)[FIRST])),
+            Step(
+                FIRST_TENSOR,
+                "unverified",
+                lambda: touch(open_bundle(prefix)[self._model.first]),
+            ),
             Step(VERIFY, "verified", lambda: _verify(prefix)),
         )
 
@@ -87,7 +85,8 @@ class _TensorBundle:
 class _Torch:
     def __init__(self, model: Model) -> None:
         self._torch: Any = importlib.import_module("torch")
-        self._tensors = {n: self._torch.from_numpy(a) for n, a in model.tensors.items()}
+        self._tensors = as_torch(model)
+        self._first = model.first
         self.version = str(self._torch.__version__)
 
     def steps(self, directory: str) -> Sequence[Step]:
@@ -100,12 +99,17 @@ class _Torch:
         def read(*, mmap: bool) -> Any:
             return self._torch.load(path, mmap=mmap, weights_only=True)
 
+        def first() -> int:
+            return touch_torch(read(mmap=True)[self._first])
+
         return (
             Step(SAVE, "durable", durable_save),
             Step(LOAD, "unverified", lambda: read(mmap=False)),
             Step(RELOAD, "unverified", lambda: read(mmap=False)),
             Step(MAP, "unverified", lambda: read(mmap=True)),
-            Step(FIRST_TENSOR, "unverified", lambda: _touch(read(mmap=True)[FIRST].numpy())),
+            Step(
+                FIRST_TENSOR, "unverified", lambda: touch_torch(read(mmap=True)[self._first])
+            ),
         )
 
 
@@ -117,9 +121,9 @@ class _Safetensors:
         self.version = str(self._package.__version__)
         self._tensors: dict[str, Any] = model.tensors
         self._framework = "pt" if importlib.util.find_spec("torch") else "numpy"
+        self._first = model.first
         if self._framework == "pt":
-            torch: Any = importlib.import_module("torch")
-            self._tensors = {n: torch.from_numpy(a) for n, a in model.tensors.items()}
+            self._tensors = as_torch(model)
             self.version += " (torch)"
         flavour = "torch" if self._framework == "pt" else "numpy"
         self._api: Any = importlib.import_module(f"safetensors.{flavour}")
@@ -133,7 +137,8 @@ class _Safetensors:
 
         def first() -> None:
             with self._package.safe_open(path, framework=self._framework) as file:
-                _touch(np.asarray(file.get_tensor(FIRST)))
+                tensor = file.get_tensor(self._first)
+                touch_torch(tensor) if self._framework == "pt" else touch(tensor)
 
         steps = [Step(SAVE, "durable", durable_save)]
         steps.append(Step(LOAD, "unverified", lambda: self._read(path)))
@@ -155,10 +160,14 @@ class _Safetensors:
 class _TensorFlow:
     def __init__(self, model: Model) -> None:
         self._names = list(model.tensors)
-        with _silent_stderr():  # it logs before its log level can be set
+        self._first = model.first
+        with silent_stderr():  # it logs before its log level can be set
             self._tf: Any = importlib.import_module("tensorflow")
             with self._tf.device("CPU"):
                 self._tensors = [self._tf.constant(a) for a in model.tensors.values()]
+            self._dtypes = {
+                n: t.dtype for n, t in zip(self._names, self._tensors, strict=True)
+            }
         self.version = str(self._tf.__version__)
 
     def steps(self, directory: str) -> Sequence[Step]:
@@ -180,7 +189,7 @@ class _TensorFlow:
             Step(
                 FIRST_TENSOR,
                 "verified",
-                lambda: _touch(self._restore(prefix, [FIRST])[0].numpy()),
+                lambda: touch(self._restore(prefix, [self._first])[0].numpy()),
             ),
         )
 
@@ -190,7 +199,7 @@ class _TensorFlow:
                 prefix=prefix,
                 tensor_names=names,
                 shape_and_slices=[""] * len(names),
-                dtypes=[self._tf.float32] * len(names),
+                dtypes=[self._dtypes[name] for name in names],
             )
 
 
@@ -199,11 +208,17 @@ _ENGINES: dict[str, Callable[[Model], Engine]] = {
     "torch": _Torch,
     "safetensors": _Safetensors,
     "tensorflow": _TensorFlow,
+    "dcp": Dcp,
+    "orbax": Orbax,
 }
-_PEERS = tuple(name for name in _ENGINES if name != OWN)
+_PACKAGES = {"dcp": "torch", "orbax": "orbax.checkpoint"}  # others: as the peer's name
+
+DEMO_PEERS: Final = ("torch", "safetensors", "tensorflow")
+"""Those that keep a model in one file, as the demo's reader would."""
+ALL_PEERS: Final = tuple(name for name in _ENGINES if name != OWN)
 
 
-def choose_peers(text: str) -> list[str]:
+def choose_peers(text: str, known: Sequence[str] = DEMO_PEERS) -> list[str]:
     """Read ``--peers``: ``auto`` is what is installed, ``none``, or names with commas.
 
     Raises
@@ -214,14 +229,21 @@ def choose_peers(text: str) -> list[str]:
     if text == "none":
         return []
     if text == "auto":
-        return [name for name in _PEERS if importlib.util.find_spec(name) is not None]
+        return [name for name in known if _is_installed(name)]
     names = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for name in names:
-        if name not in _PEERS:
-            raise CommandError(f"--peers: {name!r} is none of auto, none, {', '.join(_PEERS)}")
-        if importlib.util.find_spec(name) is None:
+        if name not in known:
+            raise CommandError(f"--peers: {name!r} is none of auto, none, {', '.join(known)}")
+        if not _is_installed(name):
             raise CommandError(f"--peers: {name} is not installed")
     return names
+
+
+def _is_installed(peer: str) -> bool:
+    try:
+        return importlib.util.find_spec(_PACKAGES.get(peer, peer)) is not None
+    except ModuleNotFoundError:  # of a package's parent
+        return False
 
 
 def make_engine(name: str, model: Model) -> Engine:
@@ -233,21 +255,3 @@ def _verify(prefix: str) -> None:
     report = verify(prefix)
     if not report.ok:
         raise CommandError(f"the checkpoint just saved is damaged: {report.faults[0].message}")
-
-
-def _touch(array: np.ndarray[Any, Any]) -> int:
-    return int(array.reshape(-1).view(np.uint8)[::_PAGE].sum())
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drop what is written to standard error, by C code too."""
-    kept = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tensorbundle.cli import demo, peers
+from tensorbundle.cli import demo, peers, steps
 from tensorbundle.cli.model import shapes_of
 
 SMALL = ("--gb", "0.02", "--runs", "1")
@@ -32,7 +32,7 @@ def test_json_has_seconds_of_every_run(run, tmp_path):
         "demo", "--gb", "0.005", "--runs", "3", "--peers", "none", "--dir", tmp_path, "--json"
     )
     report = json.loads(outcome.out)
-    assert [row["operation"] for row in report["rows"]] == list(peers.OPERATIONS)
+    assert [row["operation"] for row in report["rows"]] == list(steps.OPERATIONS)
     assert all(len(row["seconds"]) == 3 for row in report["rows"])
     assert report["failures"] == {}
 
@@ -64,7 +64,7 @@ class FailingPeer:
                 file.write("x")
             raise RuntimeError("no \x1b luck\nsecond line")
 
-        return [peers.Step("save", "durable", fail)]
+        return [steps.Step("save", "durable", fail)]
 
 
 def test_a_peer_that_fails_gets_a_row_and_the_rest_goes_on(run, tmp_path, monkeypatch):
