@@ -4,7 +4,7 @@
 set -u
 
 missing=""
-for package in libgtest-dev liburing-dev libsnappy-dev bindfs; do
+for package in libgtest-dev liburing-dev libsnappy-dev bindfs fio; do
   dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
@@ -19,4 +19,5 @@ if command -v apt-get >/dev/null 2>&1 && $sudo true 2>/dev/null; then
   fi
 fi
 echo "note: could not install$missing; going on without (libgtest-dev: the C++ tests are" \
-  "skipped; libsnappy-dev: one of them is; bindfs: the tests of network file systems are)" >&2
+  "skipped; libsnappy-dev: one of them is; bindfs: the tests of network file systems are;" \
+  "fio: those of the floor are)" >&2

@@ -13,6 +13,7 @@ __all__ = [
     "StillCachedError",
     "drop_cache",
     "fill_cache",
+    "is_cached",
     "remove_files",
     "resident_pages",
     "sync",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 _READ_SIZE = 1 << 22  # bytes per read(2)
+_MOSTLY = 0.99  # share of the bytes that makes a file cached
 
 
 class StillCachedError(Exception):
@@ -80,6 +82,14 @@ def drop_cache(directory: str) -> None:
         resident = resident_pages(path)
         if resident:
             raise StillCachedError(f"{path}: {resident} pages are still cached")
+
+
+def is_cached(directory: str) -> bool:
+    """Tell whether all files below a directory are in the page cache, but for a few pages."""
+    return all(
+        resident_pages(path) * mmap.PAGESIZE >= _MOSTLY * os.stat(path).st_size
+        for path in files_below(directory)
+    )
 
 
 def fill_cache(directory: str) -> None:

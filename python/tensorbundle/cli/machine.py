@@ -1,10 +1,12 @@
-"""What the machine has, for the demo's checks and the line under its table. Linux."""
+"""What the machine has: for checks before, and to be told with, what is measured. Linux."""
 
 from __future__ import annotations
 
 import os
+import platform
+from typing import Any
 
-__all__ = ["available_memory", "file_system_of", "num_processors"]
+__all__ = ["available_memory", "file_system_of", "machine", "num_processors"]
 
 _CGROUP = "/sys/fs/cgroup"
 
@@ -41,6 +43,30 @@ def file_system_of(path: str) -> str:
             if inside and len(mount) >= len(best[0]):
                 best = (mount, kind)
     return best[1]
+
+
+def machine() -> dict[str, Any]:
+    """Describe processor, memory, kernel, Python, and how busy it has been."""
+    from tensorbundle.core import _core
+
+    return {
+        "processor": _processor_name(),
+        "num_processors": num_processors(),
+        "memory": _fields("/proc/meminfo").get("MemTotal:", 0) * 1024,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "version": str(_core.build_info()["version"]),
+        "crc32c": str(_core.build_info()["crc32c"]),
+        "load": os.getloadavg()[0],
+    }
+
+
+def _processor_name() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def _fields(path: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from tensorbundle.cli.bench.arguments import add_bench, add_doctor
 from tensorbundle.cli.errors import (
     EXPECTED,
     INTERRUPTED,
@@ -74,7 +75,7 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     if arguments.version:
         return _print_version()
     if arguments.command is None:
-        parser.error("a command is needed: ls, cat, verify or demo")
+        parser.error("a command is needed: ls, cat, verify, demo, bench or doctor")
     # The module of the command's name: argparse has checked that it is one of them.
     command = importlib.import_module(f"tensorbundle.cli.{arguments.command}")
     return int(command.run(arguments))
@@ -124,6 +125,8 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_cat(commands)
     _add_verify(commands)
     _add_demo(commands)
+    add_bench(commands)
+    add_doctor(commands)
     return parser
 
 
