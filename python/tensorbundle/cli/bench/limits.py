@@ -52,6 +52,11 @@ class Limit:
     ``"unknown"``."""
     sentence: str
 
+    @property
+    def short(self) -> str:
+        """The sentence, for a column that is titled "limited by"."""
+        return self.sentence.removeprefix("limited by ")
+
 
 def shares_of(evidence: Evidence) -> dict[str, float]:
     """Give the share of the time that passed in each stage, and in ``"other"``."""
@@ -109,15 +114,15 @@ def _sentence(kind: str, share: float, evidence: Evidence) -> str:
     whose = {
         "checksum": f"{of_cores} checksum",
         "copy": f"{of_cores} copying in memory",
-        "page-cache": "the page cache: the kernel's copy",
+        "page-cache": "the kernel's copy, to or from the page cache",
         "mount": "calls to what serves the mount",
-        "page-faults": "page faults: the system giving fresh memory its pages",
+        "page-faults": "page faults in fresh memory",
         "plan": "planning: the number of tensors",
-        "publish": "publishing: index, renames and syncs of the directory",
-        "overhead": "what is outside the engine's stages: Python, idle threads",
+        "publish": "publishing: index, renames, directory syncs",
+        "overhead": "Python and idle threads",
     }[kind]
     if kind == "page-cache" and evidence.operation == "cold-load":
-        whose = "reading through the page cache: device and the kernel's copy"
+        whose = "reading through the page cache"
     return f"limited by {whose} ({share:.0%} of the time)"
 
 

@@ -124,7 +124,7 @@ def _table(place: Place, rows: Sequence[Row]) -> Iterator[str]:
         f"{count(first.num_tensors, 'tensor')}"
     )
     titles = ("operation", "with", "runs", "median", "min-max", "GB/s", "of floor",
-              "guarantee", "what limits it")  # fmt: skip
+              "guarantee", "limited by")  # fmt: skip
     yield f"<h3>{html.escape(title)}</h3>\n<div class=scroll><table><thead><tr>"
     yield "".join(f"<th>{name}</th>" for name in titles) + "</tr></thead><tbody>\n"
     for operation in dict.fromkeys(row.operation for row in rows):
@@ -153,7 +153,7 @@ def _table_row(row: Row, place: Place) -> str:
         "-" if rate is None else f"{rate:.2f}",
         "-" if ratio is None else f"{ratio:.2f}",
     )
-    limit = "" if row.limit is None else row.limit.sentence
+    limit = "" if row.limit is None else row.limit.short
     cells = "".join(f"<td class=number>{number}</td>" for number in numbers)
     return (
         f"<tr><td>{row.operation}</td><td>{name}</td>{cells}"

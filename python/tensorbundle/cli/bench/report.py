@@ -30,7 +30,7 @@ __all__ = ["describe", "floor_agreement", "print_result", "who"]
 _COLUMNS = (
     Column("operation"), Column("with"), Column("median", right=True),
     Column("min-max", right=True), Column("GB/s", right=True), Column("of floor", right=True),
-    Column("guarantee"), Column("what limits it"),
+    Column("guarantee"), Column("limited by"),
 )  # fmt: skip
 _SHORT = {"page_faults": "faults"}
 
@@ -99,7 +99,7 @@ def _cells(row: Row, place: Place) -> list[str]:
     if not row.seconds:
         return [name, "-", "-", "-", "-", "-", escape(f"failed: {row.failure or 'not run'}")]
     rate, ratio = row.gb_per_second, row.floor_ratio
-    limit = "" if row.limit is None else row.limit.sentence
+    limit = "" if row.limit is None else row.limit.short
     if row.failure:  # in a later round
         limit = f"failed after {count(len(row.seconds), 'run')}: {row.failure}"
     return [

@@ -36,11 +36,12 @@ def evidence(backend="uring", seconds=1.0, threads=2, floor=None, operation="sav
         ),
         (
             evidence("buffered", page_faults=1.2, submit=0.4, operation="warm-load"),
-            "page-faults", "limited by page faults",
+            "page-faults", "limited by page faults in fresh memory (60% of the time)",
         ),
         (
             evidence("buffered", submit=1.4, sync=0.2),
-            "page-cache", "limited by the page cache: the kernel's copy (70% of the time)",
+            "page-cache",
+            "limited by the kernel's copy, to or from the page cache (70% of the time)",
         ),
         (
             evidence("buffered", submit=1.4, operation="cold-load"),
@@ -55,7 +56,7 @@ def evidence(backend="uring", seconds=1.0, threads=2, floor=None, operation="sav
         (evidence(copy=1.4), "copy", "limited by 2 cores' copying in memory"),
         (evidence(plan=0.8), "plan", "limited by planning: the number of tensors (80%"),
         (evidence(publish=0.3, remove=0.2), "publish", "limited by publishing"),
-        (evidence(wait=0.2), "overhead", "limited by what is outside the engine's stages"),
+        (evidence(wait=0.2), "overhead", "limited by Python and idle threads"),
         (
             evidence(wait=0.6, checksum=0.6, copy=0.6),
             "mixed", "limited by no single stage: copy 30%, checksum 30%, wait 30%",
