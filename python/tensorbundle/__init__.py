@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tensorbundle.async_saving import AsyncSaver, SaveHandle
     from tensorbundle.bundle import Bundle, Entry, open, verify
+    from tensorbundle.checkpoint import Checkpoint, Module, RestoreReport, RestoreStatus
     from tensorbundle.checkpoint_reader import (
         CheckpointReader,
         list_variables,
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
         BundleError,
         CheckpointGoneError,
         CorruptionError,
+        GraphChangedError,
         LockedError,
         MissingShardError,
         MissingTensorError,
+        RestoreMismatchError,
+        UnmatchedError,
         UnsupportedError,
     )
     from tensorbundle.info import build_info
@@ -47,19 +51,26 @@ __all__ = [
     "AsyncSaver",
     "Bundle",
     "BundleError",
+    "Checkpoint",
     "CheckpointGoneError",
     "CheckpointReader",
     "CheckpointState",
     "CorruptionError",
     "Entry",
     "Fault",
+    "GraphChangedError",
     "LoadReport",
     "LoadedTensors",
     "LockedError",
     "MissingShardError",
     "MissingTensorError",
+    "Module",
+    "RestoreMismatchError",
+    "RestoreReport",
+    "RestoreStatus",
     "SaveHandle",
     "SaveReport",
+    "UnmatchedError",
     "UnsupportedError",
     "VerifyReport",
     "build_info",
@@ -77,6 +88,7 @@ __all__ = [
 _HOMES = {
     "async_saving": ("AsyncSaver", "SaveHandle"),
     "bundle": ("Bundle", "Entry", "open", "verify"),
+    "checkpoint": ("Checkpoint", "Module", "RestoreReport", "RestoreStatus"),
     "checkpoint_reader": (
         "CheckpointReader",
         "list_variables",
@@ -88,9 +100,12 @@ _HOMES = {
         "BundleError",
         "CheckpointGoneError",
         "CorruptionError",
+        "GraphChangedError",
         "LockedError",
         "MissingShardError",
         "MissingTensorError",
+        "RestoreMismatchError",
+        "UnmatchedError",
         "UnsupportedError",
     ),
     "info": ("build_info", "__version__"),

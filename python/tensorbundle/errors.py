@@ -14,9 +14,12 @@ __all__ = [
     "BundleError",
     "CheckpointGoneError",
     "CorruptionError",
+    "GraphChangedError",
     "LockedError",
     "MissingShardError",
     "MissingTensorError",
+    "RestoreMismatchError",
+    "UnmatchedError",
     "UnsupportedError",
 ]
 
@@ -90,6 +93,18 @@ class LockedError(BundleError):
 
 class MissingTensorError(BundleError, KeyError):
     """No tensor of that name is in the bundle."""
+
+
+class GraphChangedError(BundleError, RuntimeError):
+    """Objects got or lost children while they were being saved."""
+
+
+class RestoreMismatchError(BundleError, ValueError):
+    """Stored tensors have other shapes or dtypes than the objects they belong to."""
+
+
+class UnmatchedError(BundleError, AssertionError):
+    """A restore did not match all that it was asserted to match."""
 
 
 def _rebuild(

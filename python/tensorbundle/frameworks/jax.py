@@ -1,4 +1,4 @@
-"""JAX arrays as NumPy views of their memory."""
+"""JAX arrays as NumPy views of their memory; pytrees in the graph of a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from tensorbundle.checkpoint.adapters import Adapter, Array, Children, Leaf, is_stateless
+from tensorbundle.checkpoint.containers import TupleContainer
 from tensorbundle.tensors import View
 
-__all__ = ["as_view"]
+__all__ = ["as_view", "graph_adapter"]
 
 
 def as_view(value: Any) -> View | None:
@@ -31,3 +33,53 @@ def as_view(value: Any) -> View | None:
     if not value.is_fully_addressable:
         raise TypeError("the array is spread over processes; save each process's shards")
     return View(np.asarray(value))
+
+
+# ---- In the graph of a Checkpoint ---------------------------------------------------------
+
+
+class JaxLeaf(Leaf):
+    """An array, which another one takes the place of: on the same devices."""
+
+    in_place = False
+
+    def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        return tuple(self.obj.shape), np.dtype(self.obj.dtype)
+
+    def new_value(self, value: Array) -> Any:
+        return jax.device_put(np.array(value), self.obj.sharding)
+
+
+class PytreeContainer(TupleContainer):
+    """A node of a registered kind, which is made anew when what it holds is replaced."""
+
+    def children(self) -> Children:
+        return [(name, value) for name, value in self._parts() if not is_stateless(value)]
+
+    def _parts(self) -> Children:
+        found, _ = jax.tree_util.tree_flatten_with_path(self.obj, is_leaf=self._is_below)
+        return [(_name_of(keys[0]), value) for keys, value in found if keys]
+
+    def _is_below(self, value: Any) -> bool:
+        return value is not self.obj
+
+    def replace(self, changes: dict[str, Any]) -> Any:
+        held = [changes.get(name, value) for name, value in self._parts()]
+        return jax.tree_util.tree_structure(self.obj, is_leaf=self._is_below).unflatten(held)
+
+
+def _name_of(key: Any) -> str:
+    """Name a child: by attribute, key or number."""
+    for attribute in ("name", "key", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def graph_adapter(value: Any) -> Adapter | None:
+    """Adapt an array or a node of a registered kind; ``None`` for anything else."""
+    if isinstance(value, jax.Array):
+        return JaxLeaf(value)
+    if isinstance(value, (tuple, list, dict)) or jax.tree_util.all_leaves([value]):
+        return None
+    return PytreeContainer(value)

@@ -1,16 +1,28 @@
-"""TensorFlow tensors and variables as NumPy views of their memory."""
+"""TensorFlow tensors as NumPy views of their memory; trackables in a checkpoint's graph."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tensorbundle import dtypes
+from tensorbundle.bundle import Entry
+from tensorbundle.checkpoint.adapters import (
+    Adapter,
+    Array,
+    Children,
+    Leaf,
+    Tensors,
+    refusal,
+)
+from tensorbundle.checkpoint.keys import VARIABLE_VALUE, attribute_key, escape
+from tensorbundle.object_graph import Attribute
 from tensorbundle.tensors import View
 
-__all__ = ["as_view"]
+__all__ = ["as_view", "graph_adapter"]
 
 
 def as_view(value: Any) -> View | None:
@@ -37,3 +49,232 @@ def as_view(value: Any) -> View | None:
         raise TypeError(f"a tensor of {value.dtype.name} cannot be stored")
     # NumPy cannot take TensorFlow's view of a scalar that only ml_dtypes has.
     return View(np.asarray(value.numpy() if value.ndim == 0 else value), number)
+
+
+# ---- In the graph of a Checkpoint ---------------------------------------------------------
+
+# Some of what follows calls methods that TensorFlow's checkpoints are made of, and that
+# it has no public names for. They have been the same since TensorFlow 2.9.
+
+_Trackable = tf.__internal__.tracking.Trackable
+
+
+class TensorLeaf(Leaf):
+    """A tensor outside of what TensorFlow tracks; another one takes its place."""
+
+    in_place = False
+
+    def new_value(self, value: Array) -> Any:
+        return _as_tensor(value, self.obj.dtype)
+
+
+class TrackableAdapter(Adapter):
+    """Whatever TensorFlow tracks: its children and tensors are those that it says."""
+
+    def children(self) -> Children:
+        return list(tf.train.TrackableView.children(self.obj).items())
+
+    def lookup(self, name: str, children: dict[str, Any]) -> Any:
+        own = {n: c.obj if isinstance(c, Adapter) else c for n, c in children.items()}
+        return self.obj._lookup_dependency(name, own)
+
+    def defer(
+        self, name: str, restore: Callable[[Any], None], again: Callable[[], None]
+    ) -> None:
+        self.obj._maybe_initialize_trackable()
+        waiting = self.obj._deferred_dependencies.setdefault(name, [])
+        waiting[:] = [w for w in waiting if not isinstance(w, _Position)]
+        waiting.append(_Position(restore))
+
+    @property
+    def has_value(self) -> bool:
+        return _serializes(self.obj) or bool(self.obj._gather_saveables_for_checkpoint())
+
+    # ---- Saving ---------------------------------------------------------------------------
+
+    def tensors(self, path: str) -> Tensors:
+        _refuse_registered_saver(self.obj)
+        if not self.has_value:
+            return Tensors([], {})
+        if not _serializes(self.obj) or _legacy_name(self.obj):
+            return _legacy_tensors(self.obj, path)
+        found = Tensors([], {})
+        for name, value in self.obj._serialize_to_tensors().items():
+            # Escaped once in the name, once in the key. TensorFlow escapes the key twice,
+            # and then does not find it.
+            key = attribute_key(path, name)
+            found.attributes.append(Attribute(escape(name), _full_name(self.obj), key))
+            _add_tensor(found.values, key, value)
+        return found
+
+    # ---- Restoring ------------------------------------------------------------------------
+
+    def takes(self, attribute: Attribute) -> bool:
+        if _legacy_name(self.obj):
+            return True
+        if _serializes(self.obj):
+            names = map(escape, self._held())
+        else:
+            names = iter(self.obj._gather_saveables_for_checkpoint())
+        return any(attribute.name == name for name in names)
+
+    def _held(self) -> dict[str, Any]:
+        if _is_variable(self.obj):
+            return {VARIABLE_VALUE: self.obj}
+        return dict(self.obj._serialize_to_tensors())
+
+    def refusal(self, attribute: Attribute, entry: Entry) -> str | None:
+        if not _is_variable(self.obj):
+            return None
+        dtype = dtypes.numpy_dtype(int(tf.as_dtype(self.obj.dtype).as_datatype_enum) % 100)
+        shape = tf.TensorShape(self.obj.shape)
+        fits = shape.is_compatible_with(entry.shape)
+        wanted = entry.shape if fits else tuple(shape) if shape.rank is not None else ()
+        return refusal(entry, wanted, dtype)
+
+    @property
+    def may_fail(self) -> bool:
+        return not _is_variable(self.obj)
+
+    def assign(self, values: dict[str, Array]) -> None:
+        if _is_variable(self.obj):
+            value = _as_tensor(values[VARIABLE_VALUE], tf.as_dtype(self.obj.dtype))
+            self.obj._restore_from_tensors({VARIABLE_VALUE: value})
+        elif isinstance(self.obj, tf.train.experimental.PythonState):
+            (value,) = values.values()
+            self.obj.deserialize(value.item())
+        elif _serializes(self.obj):
+            raw = {escape(name): name for name in self._held()}
+            self.obj._restore_from_tensors(
+                {raw.get(n, _suffix(n, self.obj)): _as_tensor(v) for n, v in values.items()}
+            )
+        else:
+            _legacy_restore(self.obj, {n: _as_tensor(v) for n, v in values.items()})
+
+    def held_values(self) -> dict[str, Any]:
+        if isinstance(self.obj, tf.train.experimental.PythonState):
+            return {"py_state": np.array(self.obj.serialize(), dtype=object)}
+        found = Tensors([], {})
+        if _serializes(self.obj) and not _legacy_name(self.obj):
+            for name, value in self.obj._serialize_to_tensors().items():
+                _add_tensor(found.values, escape(name), value)
+        return found.values
+
+    def make_slot(
+        self, variable: Adapter, name: str, value: Array, restore: Callable[[Any], None]
+    ) -> None:
+        """Make what an optimizer of TensorFlow 1 keeps for a variable."""
+        position = _Position(restore, _as_tensor(value))
+        self.obj._create_or_restore_slot_variable(
+            slot_variable_position=position, slot_name=name, variable=variable.obj
+        )
+
+
+class _Position:
+    """A value that waits for a variable; what TensorFlow calls a checkpoint position."""
+
+    def __init__(self, restore: Callable[[Any], None], value: Any = None) -> None:
+        from tensorflow.python.framework import ops
+
+        self._restore = restore
+        self._value = value
+        self.checkpoint = self
+        self.restore_uid = ops.uid()
+
+    def is_simple_variable(self) -> bool:
+        return self._value is not None
+
+    def value_tensors(self, shape_and_slices: Any = None) -> dict[str, Any]:
+        return {VARIABLE_VALUE: self._value}
+
+    def restore(self, trackable: Any, reader: Any = None) -> None:
+        self._restore(trackable)
+
+
+def graph_adapter(value: Any) -> Adapter | None:
+    """Adapt what TensorFlow tracks, or an eager tensor; ``None`` for anything else."""
+    if isinstance(value, _Trackable):
+        return TrackableAdapter(value)
+    if isinstance(value, tf.Tensor):
+        return TensorLeaf(value)
+    return None
+
+
+def _is_variable(obj: Any) -> bool:
+    return isinstance(obj, tf.Variable) or (
+        hasattr(obj, "_should_act_as_resource_variable") and hasattr(obj, "handle")
+    )
+
+
+def _full_name(obj: Any) -> str:
+    if not _is_variable(obj):
+        return ""
+    info = getattr(obj, "_save_slice_info", None)
+    return str(obj._shared_name if info is None else info.full_name)
+
+
+def _as_tensor(value: Array, dtype: Any = None) -> Any:
+    return tf.constant(value, dtype=dtype or (tf.string if value.dtype == object else None))
+
+
+def _add_tensor(values: dict[str, Any], key: str, value: Any) -> None:
+    if isinstance(value, dict):
+        if set(value) != {""}:
+            raise TypeError("a variable that is saved in slices; save its parts")
+        value = value[""]
+    if not isinstance(value, tf.Tensor) and hasattr(value, "tensor"):
+        value = value.tensor  # of a SaveSpec
+    if callable(value):
+        value = value()
+    if value is not None:  # of a variable that has not been initialized
+        values[key] = value
+
+
+def _serializes(obj: Any) -> bool:
+    from tensorflow.python.training.saving import saveable_object_util
+
+    return bool(saveable_object_util.trackable_has_serialize_to_tensor(obj))
+
+
+def _legacy_name(obj: Any) -> str:
+    return getattr(obj, "_LEGACY_SAVEABLE_NAME", None) or ""
+
+
+def _suffix(name: str, obj: Any) -> str:
+    """Give the name of one of the tensors that old objects save under one attribute."""
+    return name.removeprefix(_legacy_name(obj))
+
+
+def _refuse_registered_saver(obj: Any) -> None:
+    from tensorflow.python.saved_model import registration
+
+    name = registration.get_registered_saver_name(obj)
+    if name:
+        raise TypeError(f"{type(obj).__qualname__} has a saver of its own, {name!r}")
+
+
+def _legacy_tensors(obj: Any, path: str) -> Tensors:
+    """Give the tensors of what TensorFlow saves the way of its first version."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+    from tensorflow.python.checkpoint import save_util
+
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    graph.nodes.add()
+    data = save_util._TrackableData(obj, 0, path, [], [], obj)
+    tensors = save_util._get_and_write_tensors_to_serialize(
+        [data], {obj: 0}, None, None, graph
+    )
+    found = Tensors([], {})
+    for a in graph.nodes[0].attributes:
+        found.attributes.append(Attribute(a.name, a.full_name, a.checkpoint_key))
+    for by_key in tensors.values():
+        for key, value in by_key.items():
+            _add_tensor(found.values, key, value)
+    return found
+
+
+def _legacy_restore(obj: Any, values: dict[str, Any]) -> None:
+    for name, make in obj._gather_saveables_for_checkpoint().items():
+        saveable = make(name=name) if callable(make) else make
+        own = [value for found, value in values.items() if found.startswith(name)]
+        saveable.restore(own, None)

@@ -1,0 +1,252 @@
+"""Saving and restoring whole graphs of objects."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from tensorbundle import tensors as _tensors
+from tensorbundle.checkpoint.adapters import Adapter, Array
+from tensorbundle.checkpoint.keys import VARIABLE_VALUE
+from tensorbundle.checkpoint.leaves import Counter
+from tensorbundle.checkpoint.lookup import adapter_of
+from tensorbundle.checkpoint.module import PENDING, Module
+from tensorbundle.checkpoint.restoring import Restoration
+from tensorbundle.checkpoint.root import ForeignRoot, OwnRoot
+from tensorbundle.checkpoint.state import record_checkpoint
+from tensorbundle.checkpoint.status import RestoreStatus
+from tensorbundle.checkpoint.walk import gather
+from tensorbundle.object_graph import OBJECT_GRAPH_KEY
+from tensorbundle.reports import SaveReport
+from tensorbundle.saving import save
+
+__all__ = ["Checkpoint"]
+
+_COUNTER = "save_counter"
+
+# The attributes that are no objects of the checkpoint.
+_RESERVED = ("_root", "_counter", "_restoration", "save_report")
+
+
+class Checkpoint(Module):
+    """Objects that are saved and restored together, as ``tf.train.Checkpoint`` does.
+
+    Parameters
+    ----------
+    root
+        The object whose children the checkpoint's top names are; ``None`` means this
+        object itself, so that the names are those of `objects`.
+    objects
+        What to save, by name: they become attributes, and so may attributes that are set
+        later. Dicts, lists, tuples, objects with attributes, NumPy arrays, numbers and
+        strings; torch modules and optimizers; JAX arrays and registered pytrees; all
+        that TensorFlow tracks, Keras models and optimizers among it; any object with
+        ``state_dict()`` and ``load_state_dict()``. ``None`` and functions are left out.
+
+    Raises
+    ------
+    ValueError
+        `root` has another object of such a name already, or a name starts with "_".
+
+    Notes
+    -----
+    Names in the checkpoint, and its object graph, are TensorFlow's to the byte for
+    TensorFlow's objects; ``tf.train.Checkpoint`` restores what this one saves, and the
+    other way round. A restore matches objects by what holds them under which name, not
+    by kind, so it does not matter that a dict was saved and a ``tf.Module`` restored.
+
+    **Deferred restoration.** What the objects cannot take yet waits, until the next
+    restore. An attribute of this object, of a `Module`, and of anything that TensorFlow
+    tracks is restored as it is set. Of other objects it is restored by the next call of
+    `sync` or of a method of the status: call `sync` when the objects are complete, before
+    they are used, since it overwrites what they were set to. What was restored once is
+    left alone. Saving restores nothing.
+
+    Threads: one at a time.
+
+    Examples
+    --------
+    >>> checkpoint = tb.Checkpoint(model=model, optimizer=optimizer)  # doctest: +SKIP
+    >>> path = checkpoint.save("run/ckpt")  # doctest: +SKIP
+    >>> checkpoint.restore(path).assert_consumed()  # doctest: +SKIP
+    """
+
+    _root: Any
+    _counter: Any
+    _restoration: Restoration | None
+    save_report: SaveReport | None
+    """What the last save did."""
+
+    def __init__(self, root: Any = None, **objects: Any) -> None:
+        for name in _RESERVED:
+            object.__setattr__(self, name, None)
+        object.__setattr__(self, "_root", root)
+        given = {**objects, "root": root} if root is not None else objects
+        for name in sorted(given):
+            setattr(self, name, given[name])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or name in (*_RESERVED, _COUNTER):
+            raise ValueError(f"{name!r} cannot be the name of an object in a checkpoint")
+        held = self._roots_own(name)
+        if held is not None and held is not value:
+            raise ValueError(f"the root object has another {name!r} already")
+        super().__setattr__(name, value)
+
+    # ---- Saving ---------------------------------------------------------------------------
+
+    @property
+    def save_counter(self) -> int:
+        """How often `save` was called; it is saved and restored, too."""
+        return _value_of(self._counted())
+
+    def save(self, file_prefix: str | os.PathLike[str], **options: Any) -> str:
+        """Save the objects as the next of a numbered series.
+
+        Parameters
+        ----------
+        file_prefix
+            Path without number: ``"run/ckpt"`` makes ``run/ckpt-1`` and so on.
+        options
+            As for `tensorbundle.save`.
+
+        Returns
+        -------
+        str
+            The checkpoint's prefix. The directory's ``checkpoint`` file names it as the
+            newest, and as the only one; a `CheckpointManager` keeps more.
+
+        Raises
+        ------
+        TypeError
+            An object cannot be saved; the message has its path.
+        GraphChangedError
+            An object got or lost children meanwhile.
+        OSError, ...
+            As `tensorbundle.save`. The counter is then what it was.
+        """
+        counter = self._counted()
+        before = _value_of(counter)
+        _set(counter, before + 1)
+        try:
+            path = self.write(f"{os.fspath(file_prefix)}-{before + 1}", **options)
+        except BaseException:
+            _set(counter, before)
+            raise
+        record_checkpoint(path)
+        return path
+
+    def write(self, file_prefix: str | os.PathLike[str], **options: Any) -> str:
+        """Save the objects at `file_prefix`: no number, no ``checkpoint`` file.
+
+        Parameters, errors and result are those of `save`.
+        """
+        saving = gather(self._adapter())
+        path = os.fspath(file_prefix)
+        report = save(path, {**saving.tensors, OBJECT_GRAPH_KEY: saving.graph}, **options)
+        object.__setattr__(self, "save_report", report)
+        return path
+
+    # ---- Restoring ------------------------------------------------------------------------
+
+    def restore(
+        self, save_path: str | os.PathLike[str] | None, **options: Any
+    ) -> RestoreStatus:
+        """Restore the objects, all that are in the checkpoint, or none.
+
+        Arrays and variables are filled in place; numbers, strings, and JAX arrays are
+        replaced in what holds them. What the checkpoint has and the objects do not is
+        left out, and the other way round: the status tells, and asserts what it is asked
+        to.
+
+        Parameters
+        ----------
+        save_path
+            The checkpoint's prefix, or the directory of a SavedModel; ``None``, as
+            `latest_checkpoint` may give, restores nothing.
+        options
+            ``verify``, ``num_threads``, ``block_size``, ``queue_depth`` and ``progress`` as
+            for `tensorbundle.load`.
+
+        Raises
+        ------
+        RestoreMismatchError
+            A tensor has another shape or dtype than the object it belongs to.
+        CorruptionError, UnsupportedError, OSError
+            The checkpoint cannot be read, or holds no object graph. As with all errors,
+            every object is as it was.
+        """
+        self._counted()
+        return self.read(save_path, **options)
+
+    def read(self, save_path: str | os.PathLike[str] | None, **options: Any) -> RestoreStatus:
+        """Restore the objects from what `write` made; see `restore`.
+
+        It does not ask for a counter of saves.
+        """
+        if save_path is None:
+            return RestoreStatus(self._adapter, None)
+        restoration = Restoration(_of_saved_model(os.fspath(save_path)), **options)
+        restoration.restore(self._adapter())
+        if self._restoration is not None:
+            self._restoration.is_current = False
+        object.__setattr__(self, "_restoration", restoration)
+        restoration.pin()
+        return RestoreStatus(self._adapter, restoration)
+
+    def sync(self) -> None:
+        """Restore what has appeared in the objects since the last restore."""
+        if self._restoration is not None:
+            self._restoration.restore(self._adapter())
+
+    # ---- The root of the graph ------------------------------------------------------------
+
+    def _adapter(self) -> Adapter:
+        if self._root is None:
+            return OwnRoot(self, self._objects)
+        return ForeignRoot(adapter_of(self._root), OwnRoot(self, self._objects))
+
+    def _objects(self) -> dict[str, Any]:
+        """Give what is saved besides what a root object has itself; the counter last."""
+        held = {n: v for n, v in vars(self).items() if n not in (*_RESERVED, PENDING)}
+        if self._counter is not None and self._counter is not self._roots_own(_COUNTER):
+            held[_COUNTER] = self._counter
+        return held
+
+    def _roots_own(self, name: str) -> Any:
+        return (
+            None if self._root is None else dict(adapter_of(self._root).children()).get(name)
+        )
+
+    def _counted(self) -> Adapter:
+        """Give the counter, which may be the root object's own."""
+        if self._counter is None:
+            counter = self._roots_own(_COUNTER)
+            object.__setattr__(self, "_counter", Counter() if counter is None else counter)
+            self.sync()
+        counter = adapter_of(self._counter)
+        if not counter.in_place or _array_of(counter).shape != ():
+            raise TypeError("the root object's save_counter cannot be counted up")
+        return counter
+
+
+def _array_of(counter: Adapter) -> Array:
+    (value,) = counter.tensors("").values.values()
+    return _tensors.as_view(value).array
+
+
+def _value_of(counter: Adapter) -> int:
+    return int(_array_of(counter))
+
+
+def _set(counter: Adapter, value: int) -> None:
+    counter.assign({VARIABLE_VALUE: np.asarray(value, dtype=_array_of(counter).dtype)})
+
+
+def _of_saved_model(path: str) -> str:
+    """Give the prefix of a SavedModel's variables, if it is one."""
+    if any(os.path.exists(os.path.join(path, f"saved_model.{s}")) for s in ("pb", "pbtxt")):
+        return os.path.join(path, "variables", "variables")
+    return path
