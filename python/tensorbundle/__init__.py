@@ -19,16 +19,23 @@ if TYPE_CHECKING:
     from tensorbundle.async_saving import AsyncSaver, SaveHandle
     from tensorbundle.bundle import Bundle, Entry, open, verify
     from tensorbundle.checkpoint import Checkpoint, Module, RestoreReport, RestoreStatus
+    from tensorbundle.checkpoint_files import (
+        checkpoint_exists,
+        get_checkpoint_mtimes,
+        remove_checkpoint,
+    )
     from tensorbundle.checkpoint_reader import (
         CheckpointReader,
         list_variables,
         load_checkpoint,
         load_variable,
     )
+    from tensorbundle.checkpoint_search import checkpoints_iterator
     from tensorbundle.checkpoint_state import (
         CheckpointState,
         get_checkpoint_state,
         latest_checkpoint,
+        update_checkpoint_state,
     )
     from tensorbundle.errors import (
         BundleError,
@@ -74,6 +81,9 @@ __all__ = [
     "UnsupportedError",
     "VerifyReport",
     "build_info",
+    "checkpoint_exists",
+    "checkpoints_iterator",
+    "get_checkpoint_mtimes",
     "get_checkpoint_state",
     "latest_checkpoint",
     "list_variables",
@@ -81,7 +91,9 @@ __all__ = [
     "load_checkpoint",
     "load_variable",
     "open",
+    "remove_checkpoint",
     "save",
+    "update_checkpoint_state",
     "verify",
 ]
 
@@ -89,13 +101,24 @@ _HOMES = {
     "async_saving": ("AsyncSaver", "SaveHandle"),
     "bundle": ("Bundle", "Entry", "open", "verify"),
     "checkpoint": ("Checkpoint", "Module", "RestoreReport", "RestoreStatus"),
+    "checkpoint_files": (
+        "checkpoint_exists",
+        "get_checkpoint_mtimes",
+        "remove_checkpoint",
+    ),
     "checkpoint_reader": (
         "CheckpointReader",
         "list_variables",
         "load_checkpoint",
         "load_variable",
     ),
-    "checkpoint_state": ("CheckpointState", "get_checkpoint_state", "latest_checkpoint"),
+    "checkpoint_search": ("checkpoints_iterator",),
+    "checkpoint_state": (
+        "CheckpointState",
+        "get_checkpoint_state",
+        "latest_checkpoint",
+        "update_checkpoint_state",
+    ),
     "errors": (
         "BundleError",
         "CheckpointGoneError",

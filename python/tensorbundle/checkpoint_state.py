@@ -1,57 +1,34 @@
 """The ``checkpoint`` file of a directory: which checkpoints it holds, which is newest.
 
-It is a text-format protocol buffer, ``tensorflow.CheckpointState``::
-
-    model_checkpoint_path: "ckpt-4"
-    all_model_checkpoint_paths: "ckpt-3"
-    all_model_checkpoint_paths: "ckpt-4"
-    all_model_checkpoint_timestamps: 1795217185.1729722
-
-Relative paths are relative to the directory.
+Its text is described in `tensorbundle.state_text`. Relative paths are relative to the
+directory.
 """
 
 from __future__ import annotations
 
-import codecs
-import dataclasses
 import io
 import logging
 import os
-import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Literal
 
-__all__ = ["CheckpointState", "get_checkpoint_state", "latest_checkpoint"]
+from tensorbundle.checkpoint_files import checkpoint_exists
+from tensorbundle.checkpoint_search import newest_sound
+from tensorbundle.small_file import replace_file
+from tensorbundle.state_text import CheckpointState, format_state, parse_state
+
+__all__ = [
+    "CheckpointState",
+    "get_checkpoint_state",
+    "latest_checkpoint",
+    "update_checkpoint_state",
+]
 
 _LOG = logging.getLogger("tensorbundle")
 
-# A state file of a hundred thousand checkpoints is smaller than this.
-_MOST_BYTES = 1 << 20
-
-_TOKEN = re.compile(
-    r"""\s+ | \#[^\n]*                                              # nothing
-      | (?P<number>[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?f?|(?:inf|infinity|nan)f?)\b)
-      | (?P<name>[A-Za-z_]\w*)
-      | (?P<string>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*')
-      | (?P<mark>[:\[\],;])
-    """,
-    re.VERBOSE,
-)
-_STRINGS = ("model_checkpoint_path", "all_model_checkpoint_paths")
-_NUMBERS = ("all_model_checkpoint_timestamps", "last_preserved_timestamp")
-
-
-@dataclasses.dataclass
-class CheckpointState:
-    """What a state file says; the field names are TensorFlow's."""
-
-    model_checkpoint_path: str = ""
-    """The newest checkpoint's prefix."""
-    all_model_checkpoint_paths: list[str] = dataclasses.field(default_factory=list)
-    """Prefixes of all checkpoints kept, oldest first."""
-    all_model_checkpoint_timestamps: list[float] = dataclasses.field(default_factory=list)
-    """When each was made, in seconds since the epoch; may be empty."""
-    last_preserved_timestamp: float = 0.0
+# A state file of half a million checkpoints is smaller than this.
+_MOST_BYTES = 1 << 26
 
 
 def get_checkpoint_state(
@@ -79,7 +56,7 @@ def get_checkpoint_state(
     """
     path = os.path.join(os.fspath(checkpoint_dir), latest_filename or "checkpoint")
     try:
-        state = _parse(_read(path))
+        state = parse_state(_read(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -96,9 +73,25 @@ def get_checkpoint_state(
 
 
 def latest_checkpoint(
-    checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
+    checkpoint_dir: str | os.PathLike[str],
+    latest_filename: str | None = None,
+    *,
+    valid: bool = False,
 ) -> str | None:
     """Find the newest checkpoint of a directory.
+
+    Parameters
+    ----------
+    checkpoint_dir
+        The directory of the checkpoints.
+    latest_filename
+        Name of the state file in it; ``None`` means ``"checkpoint"``.
+    valid
+        ``False``: what the state file names, as in TensorFlow. ``True``: the newest whose
+        every checksum is right, which reads all of it. Older ones stand in for damaged
+        ones, the names in the directory for a state file that cannot be read, and paths
+        in this directory for absolute ones that are gone. What was passed over, and why,
+        is logged as a warning.
 
     Returns
     -------
@@ -109,17 +102,103 @@ def latest_checkpoint(
     Raises
     ------
     ValueError
-        The state file names no newest checkpoint.
+        The state file names no newest checkpoint; not with `valid`.
     """
+    if valid:
+        return _latest_sound(os.fspath(checkpoint_dir), latest_filename)
     state = get_checkpoint_state(checkpoint_dir, latest_filename)
     if state is None:
         return None
     prefix = state.model_checkpoint_path
-    if os.path.exists(prefix + ".index") or os.path.isfile(prefix):
+    if checkpoint_exists(prefix):
         return prefix
     _LOG.error("the newest checkpoint that %s names does not exist: %s",
                os.fspath(checkpoint_dir), prefix)  # fmt: skip
     return None
+
+
+def _latest_sound(directory: str, latest_filename: str | None) -> str | None:
+    path = os.path.join(directory, latest_filename or "checkpoint")
+    if not os.path.lexists(path):
+        return None
+    try:
+        state = get_checkpoint_state(directory, latest_filename)
+    except ValueError as error:
+        _LOG.warning("%s", error)
+        state = None
+    return newest_sound(directory, state)
+
+
+def update_checkpoint_state(
+    save_dir: str | os.PathLike[str],
+    model_checkpoint_path: str | os.PathLike[str],
+    all_model_checkpoint_paths: Sequence[str | os.PathLike[str]] | None = None,
+    latest_filename: str | None = None,
+    all_model_checkpoint_timestamps: Sequence[float] | None = None,
+    last_preserved_timestamp: float | None = None,
+    *,
+    save_relative_paths: bool = False,
+    durability: Literal["full", "none"] = "full",
+) -> None:
+    """Write the state file of a directory, byte for byte as TensorFlow does.
+
+    It is replaced as a whole: a reader, or a crash, finds the old text or the new.
+
+    Parameters
+    ----------
+    save_dir
+        The directory of the checkpoints.
+    model_checkpoint_path
+        The newest checkpoint's prefix.
+    all_model_checkpoint_paths
+        Prefixes of all checkpoints kept, oldest first; the newest is added where it is
+        not the last of them.
+    latest_filename
+        Name of the state file; ``None`` means ``"checkpoint"``.
+    all_model_checkpoint_timestamps
+        When each was made, in seconds since the epoch.
+    last_preserved_timestamp
+        When the newest checkpoint that is to stay for good was made; ``None`` or 0 for
+        none.
+    save_relative_paths
+        Write absolute paths relative to `save_dir`, so that it can be moved. Paths that
+        are relative stay so: with a relative `save_dir` they are taken from the working
+        directory, with an absolute one from `save_dir`.
+    durability
+        ``"full"``: on return the file survives a power cut. ``"none"``: not synced.
+
+    Raises
+    ------
+    ValueError
+        There are timestamps, but not as many as paths; or a path is not Unicode.
+    RuntimeError
+        The newest checkpoint has the path of the state file.
+    OSError
+        The file cannot be written; what was there is intact.
+    """
+    directory = os.fspath(save_dir)
+    newest = os.fspath(model_checkpoint_path)
+    paths = [os.fspath(path) for path in all_model_checkpoint_paths or ()]
+    if not paths or paths[-1] != newest:
+        paths.append(newest)
+    times = list(all_model_checkpoint_timestamps or ())
+    if times and len(times) != len(paths):
+        raise ValueError(f"{len(times)} timestamps for {len(paths)} checkpoints: {paths}")
+    newest, *paths = (_as_written(p, directory, save_relative_paths) for p in [newest, *paths])
+    path = os.path.join(directory, latest_filename or "checkpoint")
+    if path == newest:
+        raise RuntimeError(f"{newest!r} is the path of the state file; save elsewhere")
+    state = CheckpointState(newest, paths, times, last_preserved_timestamp or 0.0)
+    replace_file(path, format_state(state).encode("utf-8"), durable=durability == "full")
+
+
+def _as_written(path: str, directory: str, relative: bool) -> str:
+    if os.path.isabs(path):
+        return os.path.relpath(path, directory or os.curdir) if relative else path
+    # Relative to the working directory, as `directory` is.
+    if not os.path.isabs(directory):
+        return os.path.relpath(path, directory or os.curdir)
+    return path
 
 
 def _read(path: str) -> str:
@@ -131,89 +210,3 @@ def _read(path: str) -> str:
     if len(content) > _MOST_BYTES:
         raise ValueError(f"larger than {_MOST_BYTES} bytes")
     return content.decode("utf-8")
-
-
-def _parse(text: str) -> CheckpointState:
-    state = CheckpointState()
-    tokens = list(_tokens(text))
-    at = 0
-    while at < len(tokens):
-        kind, name = tokens[at]
-        if kind == "mark" and name in ",;":
-            at += 1
-            continue
-        if kind != "name" or at + 1 >= len(tokens) or tokens[at + 1] != ("mark", ":"):
-            raise ValueError(f"expected a field and a colon, found {name!r}")
-        values, at = _values(tokens, at + 2)
-        _set(state, name, values)
-    return state
-
-
-def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise ValueError(f"unexpected character {text[at]!r} at {at}")
-        at = match.end()
-        if match.lastgroup is not None:
-            yield match.lastgroup, match.group()
-
-
-def _values(tokens: list[tuple[str, str]], at: int) -> tuple[list[str | float], int]:
-    """Read one value, or a list in brackets; give them and where the next field is."""
-    if at >= len(tokens):
-        raise ValueError("a field has no value")
-    if tokens[at] != ("mark", "["):
-        value, at = _value(tokens, at)
-        return [value], at
-    values: list[str | float] = []
-    at += 1
-    while at < len(tokens) and tokens[at] != ("mark", "]"):
-        value, at = _value(tokens, at)
-        values.append(value)
-        if at < len(tokens) and tokens[at] == ("mark", ","):
-            at += 1
-    if at >= len(tokens):
-        raise ValueError("a list is not closed")
-    return values, at + 1
-
-
-def _value(tokens: list[tuple[str, str]], at: int) -> tuple[str | float, int]:
-    if at >= len(tokens):
-        raise ValueError("a field has no value")
-    kind, token = tokens[at]
-    if kind == "number":
-        return _number(token), at + 1
-    if kind != "string":
-        raise ValueError(f"expected a value, found {token!r}")
-    # Strings that follow each other are one, as in C.
-    parts = []
-    while at < len(tokens) and tokens[at][0] == "string":
-        parts.append(_unescape(tokens[at][1][1:-1]))
-        at += 1
-    return b"".join(parts).decode("utf-8"), at
-
-
-def _number(token: str) -> float:
-    # A C float may end in f, but so does "inf".
-    plain = token if token.lower().endswith("inf") else token.rstrip("fF")
-    return float(plain)
-
-
-def _unescape(text: str) -> bytes:
-    if "\\" not in text:
-        return text.encode("utf-8")
-    return codecs.escape_decode(text.encode("utf-8"))[0]
-
-
-def _set(state: CheckpointState, name: str, values: list[str | float]) -> None:
-    kind = str if name in _STRINGS else float if name in _NUMBERS else None
-    if kind is None or not all(isinstance(value, kind) for value in values):
-        raise ValueError(f"unknown field or wrong kind of value: {name!r}")
-    if isinstance(getattr(state, name), list):
-        getattr(state, name).extend(values)
-    elif len(values) == 1:
-        setattr(state, name, values[0])
-    else:
-        raise ValueError(f"{name!r} takes one value")

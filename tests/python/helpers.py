@@ -111,3 +111,8 @@ def run_python(code, *arguments, check=True):
     if check:
         assert done.returncode == 0, done.stderr
     return done if not check else done.stdout
+
+
+def listed(directory):
+    """Give the names in a directory, sorted."""
+    return sorted(path.name for path in Path(directory).iterdir())

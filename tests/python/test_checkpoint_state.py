@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 import tensorbundle as tb
 
+from .helpers import listed
+
 FULL = """
 model_checkpoint_path: "ckpt-4"
 all_model_checkpoint_paths: "ckpt-3"
@@ -120,7 +122,8 @@ def test_what_is_no_small_file_is_no_state(tmp_path, kind, caplog):
     elif kind == "fifo":
         os.mkfifo(path)
     else:
-        path.write_bytes(b'model_checkpoint_path: "a"\n' + b"#" * (1 << 21))
+        path.write_bytes(b'model_checkpoint_path: "a"\n')
+        os.truncate(path, (1 << 26) + 1)
     assert tb.get_checkpoint_state(tmp_path) is None
     assert "checkpoint" in caplog.text
 
@@ -211,3 +214,84 @@ def test_nonsense_is_refused_in_order(tmp_path, parts):
         tb.get_checkpoint_state(tmp_path)
     except ValueError as error:
         assert "names no newest" in str(error)
+
+
+# ---- Written ------------------------------------------------------------------------------
+
+WRITES = {
+    "absolute": ("{d}", "{d}/c-2", ["{d}/c-1", "{d}/c-2"], {}),
+    "outside": ("{d}/run", "{d}/c-2", None, {"save_relative_paths": True}),
+    "relative": ("{d}", "{d}/c-2", ["{d}/c-1", "{d}/c-2"], {"save_relative_paths": True}),
+    "newest not last": ("{d}", "c-2", ["c-2", "c-1"], {}),
+    "newest only": ("{d}", "c-2", [], {"last_preserved_timestamp": 0.0}),
+    "relative directory": ("run", "run/c-2", ["run/c-1", "c-2"], {}),
+    "here": ("", "c-2", ["c-1"], {}),
+    "times": ("{d}", "c-2", ["c-1", "c-2"], {"all_model_checkpoint_timestamps": [1.5, 2e9],
+                                             "last_preserved_timestamp": 1795217184.1557195}),
+    "another name": ("{d}", 'gr"öße', None, {"latest_filename": "other"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_the_file_is_tensorflows_byte_for_byte(tf, tmp_path, monkeypatch, what):
+    from tensorflow.python.checkpoint import checkpoint_management
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    directory, newest, paths, options = WRITES[what]
+    directory, newest = (text.format(d=tmp_path) for text in (directory, newest))
+    texts = []
+    theirs = checkpoint_management.update_checkpoint_state_internal
+    for update in (tb.update_checkpoint_state, theirs):
+        given_paths = [p.format(d=tmp_path) for p in paths or []]
+        update(directory, newest, all_model_checkpoint_paths=given_paths, **options)
+        name = options.get("latest_filename", "checkpoint")
+        with open(os.path.join(directory, name), "rb") as file:
+            texts.append(file.read())
+        os.unlink(os.path.join(directory, name))
+    assert texts[0] == texts[1]
+    assert listed(tmp_path) == ["run"]
+
+
+def test_absolute_paths_are_right_where_tensorflows_are_not(tf, tmp_path, monkeypatch):
+    # It takes them relative to a relative directory twice, and names what is not there.
+    from tensorflow.python.checkpoint import checkpoint_management
+
+    monkeypatch.chdir(tmp_path)
+    tb.save("run/c-2", {"a": 1})
+    latest = []
+    theirs = checkpoint_management.update_checkpoint_state_internal
+    for update in (tb.update_checkpoint_state, theirs):
+        absolute = str(tmp_path / "run" / "c-2")
+        update("run", absolute, all_model_checkpoint_paths=[], save_relative_paths=True)
+        latest.append(tf.train.latest_checkpoint("run"))
+    assert latest == ["run/c-2", None]
+
+
+def test_the_callers_list_stays_as_it_is(tmp_path):
+    paths = ["c-1"]
+    tb.update_checkpoint_state(tmp_path, "c-2", paths)
+    assert paths == ["c-1"]
+
+
+def test_times_are_as_many_as_paths(tmp_path):
+    write(tmp_path, FULL)
+    with pytest.raises(ValueError, match="1 timestamps for 2 checkpoints"):
+        tb.update_checkpoint_state(
+            tmp_path, "c-2", ["c-1"], all_model_checkpoint_timestamps=[1.0]
+        )
+    assert (tmp_path / "checkpoint").read_text() == FULL
+
+
+def test_the_newest_cannot_have_the_state_files_path(tf, tmp_path):
+    for update in (tb.update_checkpoint_state, tf.compat.v1.train.update_checkpoint_state):
+        with pytest.raises(RuntimeError):
+            update(str(tmp_path), str(tmp_path / "checkpoint"))
+    assert listed(tmp_path) == []
+
+
+def test_a_state_file_of_many_checkpoints_is_read_back(tmp_path):
+    paths = [f"a-rather-long-name-{step}" for step in range(30_000)]
+    tb.update_checkpoint_state(tmp_path, paths[-1], paths)
+    assert (tmp_path / "checkpoint").stat().st_size > 1 << 20
+    assert len(tb.get_checkpoint_state(tmp_path).all_model_checkpoint_paths) == len(paths)

@@ -1,0 +1,146 @@
+"""The files of a checkpoint, by their exact names: asked for, dated, removed.
+
+A prefix is a path, never a pattern: where TensorFlow globs, ``*``, ``?``, ``[`` and
+backslashes have no meaning here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+
+from tensorbundle.file_lock import FileLock, save_lock_path
+
+__all__ = [
+    "checkpoint_exists",
+    "get_checkpoint_mtimes",
+    "is_number",
+    "numbered_checkpoints",
+    "remove_checkpoint",
+]
+
+# tensorflow.SaverDef.CheckpointFormatVersion
+_V2 = 2
+
+_SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})", re.ASCII)
+# What TensorFlow takes off a sharded V1 checkpoint's name before it adds ".meta".
+_V1_SHARD = re.compile(r"-[\d?]+-of-\d+$", re.ASCII)
+
+
+def checkpoint_exists(checkpoint_prefix: str | os.PathLike[str]) -> bool:
+    """Tell whether there is a checkpoint: its index, or a file of the V1 format.
+
+    Whether its data files are there and sound is for `tensorbundle.verify` to say.
+    """
+    return _identifying_file(os.fspath(checkpoint_prefix)) is not None
+
+
+def get_checkpoint_mtimes(
+    checkpoint_prefixes: Iterable[str | os.PathLike[str]],
+) -> list[float]:
+    """Give the modification times of checkpoints, in seconds since the epoch.
+
+    Those that do not exist are left out, so the list may be shorter than the argument.
+    """
+    times = []
+    for prefix in checkpoint_prefixes:
+        path = _identifying_file(os.fspath(prefix))
+        # It may go at any moment.
+        with contextlib.suppress(FileNotFoundError):
+            if path is not None:
+                times.append(os.stat(path).st_mtime_ns / 1e9)
+    return times
+
+
+def remove_checkpoint(
+    checkpoint_prefix: str | os.PathLike[str],
+    checkpoint_format_version: int = _V2,
+    meta_graph_suffix: str = "meta",
+) -> None:
+    """Remove the files of one checkpoint, and nothing else; none is no error.
+
+    They are ``PREFIX.meta``, ``PREFIX.index`` and ``PREFIX.data-?????-of-?????`` with
+    digits for the question marks. A directory of such a name is left alone.
+
+    Parameters
+    ----------
+    checkpoint_prefix
+        Path of the checkpoint without a suffix.
+    checkpoint_format_version
+        ``2``, or ``0`` or ``1`` for the V1 format, where the file has the name of the
+        prefix itself.
+    meta_graph_suffix
+        What follows the dot in the name of the graph's file.
+
+    Raises
+    ------
+    LockedError
+        A save of this prefix is under way.
+    OSError
+        A file cannot be removed. The index goes before the data files, so what is left
+        is no checkpoint.
+    """
+    prefix = os.fspath(checkpoint_prefix)
+    meta = f"{_V1_SHARD.sub('', prefix)}.{meta_graph_suffix}"
+    if checkpoint_format_version != _V2:
+        _remove_files([meta, prefix])
+        return
+    paths = [meta, prefix + ".index", *_shards(prefix)]
+    if not any(os.path.lexists(path) for path in paths):
+        return
+    told = f"{prefix}: not removed, since a save of this checkpoint is under way"
+    with FileLock(save_lock_path(prefix), told):
+        _remove_files([meta, prefix + ".index", *_shards(prefix)])
+
+
+def numbered_checkpoints(directory: str, name: str) -> list[tuple[int, str]]:
+    """List the checkpoints ``NAME-<number>`` of a directory, by their numbers.
+
+    Returns pairs of number and prefix. A directory that does not exist has none.
+    """
+    found = []
+    for file_name in _names(directory):
+        stem, dot, suffix = file_name.rpartition(".")
+        base, dash, digits = stem.rpartition("-")
+        if dot and suffix == "index" and dash and base == name and is_number(digits):
+            found.append((int(digits), os.path.join(directory, stem)))
+    return sorted(found)
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a step, as it stands in the name of a checkpoint."""
+    return text.isascii() and text.isdigit()
+
+
+def _identifying_file(prefix: str) -> str | None:
+    if os.path.exists(prefix + ".index"):
+        return prefix + ".index"
+    return prefix if os.path.isfile(prefix) else None
+
+
+def _shards(prefix: str) -> list[str]:
+    directory, base = os.path.split(prefix)
+    found = []
+    for name in _names(directory):
+        match = _SHARD.fullmatch(name[len(base) :]) if name.startswith(base) else None
+        if match is not None and int(match[1]) < int(match[2]):
+            found.append(os.path.join(directory, name))
+    return sorted(found)
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(directory or os.curdir)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove_files(paths: Iterable[str]) -> None:
+    for path in paths:
+        # unlink() gives EISDIR or EPERM for a directory, which is not ours.
+        if os.path.isdir(path) and not os.path.islink(path):
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
