@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tensorbundle.info import build_info
     from tensorbundle.loading import LoadedTensors, load
     from tensorbundle.reports import Fault, LoadReport, SaveReport, VerifyReport
+    from tensorbundle.saver import Saver
     from tensorbundle.saving import save
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "SaveHandle",
     "SaveReport",
     "UnmatchedError",
+    "Saver",
     "UnsupportedError",
     "VerifyReport",
     "build_info",
@@ -134,6 +136,7 @@ _HOMES = {
     "info": ("build_info", "__version__"),
     "loading": ("LoadedTensors", "load"),
     "reports": ("Fault", "LoadReport", "SaveReport", "VerifyReport"),
+    "saver": ("Saver",),
     "saving": ("save",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

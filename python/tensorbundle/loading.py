@@ -14,7 +14,6 @@ import numpy as np
 from tensorbundle import dtypes, reading
 from tensorbundle import tensors as _tensors
 from tensorbundle.config import Config, settings
-from tensorbundle.errors import CheckpointGoneError
 from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
 from tensorbundle.reports import LoadReport, LoadStages
@@ -23,10 +22,6 @@ from tensorbundle.saving import check_backend
 __all__ = ["LoadedTensors", "load"]
 
 Array = np.ndarray[Any, Any]
-
-
-# Opens of a checkpoint that somebody else keeps replacing.
-_MOST_TRIES = 10
 
 
 class LoadedTensors(dict[str, Any]):
@@ -156,7 +151,9 @@ def load(
     )
     wanted = None if names is None else _as_names(names)
     maps = how if mmap else None
-    loaded = _load_current(path, wanted, into or {}, backend, options, maps)
+    loaded = reading.of_current(
+        lambda: _load_once(path, wanted, into or {}, backend, options, maps)
+    )
     loaded.report = dataclasses.replace(
         loaded.report, seconds=time.perf_counter() - start, verified=checked
     )
@@ -169,16 +166,6 @@ def _as_names(names: Iterable[str]) -> list[str]:
         if not isinstance(name, (str, bytes)):
             raise TypeError(f"names must be str, not {type(name).__name__}: {name!r}")
     return wanted
-
-
-def _load_current(*arguments: Any) -> LoadedTensors:
-    """Load the checkpoint that is there, even while another process replaces it."""
-    for _ in range(_MOST_TRIES - 1):
-        try:
-            return _load_once(*arguments)
-        except CheckpointGoneError:
-            continue
-    return _load_once(*arguments)
 
 
 def _load_once(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tensorbundle import dtypes
 from tensorbundle.core import _core
-from tensorbundle.errors import MissingTensorError, UnsupportedError
+from tensorbundle.errors import CheckpointGoneError, MissingTensorError, UnsupportedError
 from tensorbundle.saving import check_block_size, check_queue_depth, check_threads
 
 __all__ = [
     "find",
     "has",
     "map_tensors",
+    "of_current",
     "read_backend",
     "read_options",
     "read_tensors",
@@ -28,6 +29,21 @@ Array = np.ndarray[Any, Any]
 # Names compared to find close matches to a missing one: difflib takes about a
 # microsecond each, and an error may take a tenth of a second.
 _MOST_COMPARED = 100_000
+
+# Opens of a checkpoint that somebody else keeps replacing.
+_MOST_TRIES = 10
+
+T = TypeVar("T")
+
+
+def of_current(attempt: Callable[[], T]) -> T:
+    """Open and read the checkpoint that is there, even while another process replaces it."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            return attempt()
+        except CheckpointGoneError:
+            continue
+    return attempt()
 
 
 def read_options(

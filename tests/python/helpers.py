@@ -36,7 +36,7 @@ def sample(dtype, shape=(3, 4), seed=0):
     if dtype.kind == "b":
         return np.asarray(numbers % 2 == 1)
     if dtype.kind == "c":
-        return (numbers - 1j * numbers.T.reshape(shape)).astype(dtype)
+        return np.asarray(numbers - 1j * numbers.T.reshape(shape), dtype)
     return numbers.astype(dtype)
 
 

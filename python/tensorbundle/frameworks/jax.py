@@ -10,8 +10,9 @@ import numpy as np
 from tensorbundle.checkpoint.adapters import Adapter, Array, Children, Leaf, is_stateless
 from tensorbundle.checkpoint.containers import TupleContainer
 from tensorbundle.tensors import View
+from tensorbundle.variables import Variable
 
-__all__ = ["as_view", "graph_adapter"]
+__all__ = ["as_variable", "as_view", "graph_adapter", "name_of", "named_variables"]
 
 
 def as_view(value: Any) -> View | None:
@@ -33,6 +34,21 @@ def as_view(value: Any) -> View | None:
     if not value.is_fully_addressable:
         raise TypeError("the array is spread over processes; save each process's shards")
     return View(np.asarray(value))
+
+
+def as_variable(value: Any) -> Variable | None:
+    """Describe an array, which nothing can be written to; ``None`` for anything else."""
+    if not isinstance(value, jax.Array):
+        return None
+    return Variable(value, value.shape, np.dtype(value.dtype), None)
+
+
+def named_variables(target: Any) -> None:
+    """Find nothing: JAX has no models of its own."""
+
+
+def name_of(value: Any) -> None:
+    """Find nothing: arrays have no names."""
 
 
 # ---- In the graph of a Checkpoint ---------------------------------------------------------

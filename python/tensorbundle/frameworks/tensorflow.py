@@ -21,8 +21,9 @@ from tensorbundle.checkpoint.adapters import (
 from tensorbundle.checkpoint.keys import VARIABLE_VALUE, attribute_key, escape
 from tensorbundle.object_graph import Attribute
 from tensorbundle.tensors import View
+from tensorbundle.variables import Variable
 
-__all__ = ["as_view", "graph_adapter"]
+__all__ = ["as_variable", "as_view", "graph_adapter", "name_of", "named_variables"]
 
 
 def as_view(value: Any) -> View | None:
@@ -49,6 +50,40 @@ def as_view(value: Any) -> View | None:
         raise TypeError(f"a tensor of {value.dtype.name} cannot be stored")
     # NumPy cannot take TensorFlow's view of a scalar that only ml_dtypes has.
     return View(np.asarray(value.numpy() if value.ndim == 0 else value), number)
+
+
+def as_variable(value: Any) -> Variable | None:
+    """Give what writes to a variable; ``None`` for what is none.
+
+    Raises
+    ------
+    TypeError
+        The format has no such dtype.
+    """
+    if not isinstance(value, tf.Variable):
+        return None
+    number = int(value.dtype.as_datatype_enum) % 100
+    if number != dtypes.STRING and number not in dtypes.TO_NUMPY:
+        raise TypeError(f"a variable of {value.dtype.name} cannot be restored")
+    static = value.shape if value.shape.rank is not None else value.read_value().shape
+    return Variable(value, tuple(static), dtypes.numpy_dtype(number), value.assign)
+
+
+def named_variables(target: Any) -> list[tuple[str, Any]] | None:
+    """Give the variables of a module by their names; ``None`` for what is no module."""
+    if not isinstance(target, tf.Module):
+        return None
+    return [(_name(variable), variable) for variable in target.variables]
+
+
+def name_of(value: Any) -> str | None:
+    """Give a variable's name, without ":0"; ``None`` for what is no variable."""
+    return _name(value) if isinstance(value, tf.Variable) else None
+
+
+def _name(variable: Any) -> str:
+    name: str = variable.name
+    return name.removesuffix(":0")
 
 
 # ---- In the graph of a Checkpoint ---------------------------------------------------------

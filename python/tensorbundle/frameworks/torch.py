@@ -25,8 +25,9 @@ from tensorbundle.checkpoint.containers import (
     new_state,
 )
 from tensorbundle.tensors import View
+from tensorbundle.variables import Variable
 
-__all__ = ["as_view", "graph_adapter"]
+__all__ = ["as_variable", "as_view", "graph_adapter", "name_of", "named_variables"]
 
 # Where NumPy lacks the dtype: the integer of the same size that views its bits, and the
 # DataType number.
@@ -92,6 +93,50 @@ def _check_dense(tensor: torch.Tensor) -> None:
         raise TypeError("a DTensor is spread over processes; save .full_tensor()")
     if tensor.device.type != "cpu":
         raise TypeError(f"a tensor on {tensor.device}; save .cpu()")
+
+
+def as_variable(value: Any) -> Variable | None:
+    """Give what writes to a tensor on any device; ``None`` for what is no tensor.
+
+    Raises
+    ------
+    TypeError
+        The tensor has no memory, is not dense, or its dtype is not in the format.
+    """
+    if not isinstance(value, torch.Tensor):
+        return None
+    if value.device.type == "cpu" or value.is_meta or value.layout != torch.strided:
+        _check_dense(value)
+    if value.dtype not in _PLAIN and value.dtype not in _AS_INTEGER:
+        raise TypeError(f"the format has no {value.dtype}")
+    number = _AS_INTEGER.get(value.dtype, (None, None))[1]
+    dtype = np.dtype(str(value.dtype)[6:]) if number is None else dtypes.numpy_dtype(number)
+    # Elements that share their memory, as expand() makes them.
+    shared = any(s == 0 and n > 1 for s, n in zip(value.stride(), value.shape, strict=True))
+    refusal = "an expanded tensor" if shared else None
+    return Variable(value, tuple(value.shape), dtype, lambda a: _assign(value, a), refusal)
+
+
+def _assign(tensor: torch.Tensor, array: np.ndarray[Any, Any]) -> None:
+    if tensor.dtype in _AS_INTEGER:
+        integer = np.uint16 if array.dtype.itemsize == 2 else np.uint8
+        source = torch.from_numpy(array.view(integer)).view(tensor.dtype)
+    else:
+        source = torch.from_numpy(array)
+    with torch.no_grad():
+        tensor.copy_(source)
+
+
+def named_variables(target: Any) -> list[tuple[str, Any]] | None:
+    """Give the tensors of a module's ``state_dict()``; ``None`` for what is no module."""
+    if not isinstance(target, torch.nn.Module):
+        return None
+    state = target.state_dict()
+    return [(name, value) for name, value in state.items() if isinstance(value, torch.Tensor)]
+
+
+def name_of(value: Any) -> None:
+    """Find nothing: a tensor does not know its name."""
 
 
 # ---- In the graph of a Checkpoint ---------------------------------------------------------

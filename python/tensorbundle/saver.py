@@ -1,0 +1,307 @@
+"""Checkpoints by the names of variables: ``tf.compat.v1.train.Saver`` without graphs."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tensorbundle import reading
+from tensorbundle.checkpoint_files import get_checkpoint_mtimes, remove_checkpoint
+from tensorbundle.checkpoint_state import update_checkpoint_state
+from tensorbundle.errors import BundleError
+from tensorbundle.loading import load
+from tensorbundle.named_restore import read_values
+from tensorbundle.saving import save
+from tensorbundle.variables import as_variable, named_variables
+
+__all__ = ["Saver"]
+
+_LOG = logging.getLogger("tensorbundle")
+
+_SECONDS_PER_HOUR = 3600
+_STEP_DIGITS = 8  # of a padded step number
+
+StrPath = str | os.PathLike[str]
+
+
+class Saver:
+    """Saves variables under their names, restores them, and rotates old checkpoints.
+
+    The workflow, the files and the state file are those of TensorFlow's class of that
+    name; there is no session, and what a save returns is on the device.
+
+    Parameters
+    ----------
+    var_list
+        The variables: a mapping, which may be nested, from name to NumPy array, torch
+        tensor, TensorFlow or Keras variable; a list of variables that know their names; or
+        a torch module, Keras model or ``tf.Module``. ``None``: each `save` is given
+        values, and `restore` returns whatever is in the checkpoint.
+    reshape
+        Restore into variables of another shape with as many elements.
+    sharded
+        Write one data file per CPU of this process, instead of one.
+    max_to_keep
+        Checkpoints to keep; each save removes at most one older one. ``None`` or 0 keeps
+        all, and names only the newest in the state file.
+    keep_checkpoint_every_n_hours
+        Keep for good, of those due for removal, the first made after each such span.
+    name, restore_sequentially
+        Of no effect; for programs that give them.
+    allow_empty
+        Let there be no variables: then `save` does nothing and returns ``None``.
+    pad_step_number
+        ``-00000012`` instead of ``-12``, so that names sort.
+    save_relative_paths
+        Name checkpoints in the state file relative to it, so that the directory can be
+        moved. TensorFlow's default is ``False``.
+    options
+        What else `tensorbundle.save` takes, for all saves: ``durability="none"``, ...
+
+    Raises
+    ------
+    TypeError
+        `var_list` holds what cannot be saved, or has no name.
+    ValueError
+        There are no variables, or two of one name.
+
+    Notes
+    -----
+    One thread at a time.
+
+    Examples
+    --------
+    >>> saver = tb.Saver({"w": w, "b": b}, max_to_keep=3)  # doctest: +SKIP
+    >>> saver.save(None, "run/model", global_step=100)  # doctest: +SKIP
+    'run/model-100'
+    >>> saver.restore(tb.latest_checkpoint("run"))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        var_list: Any = None,
+        reshape: bool = False,
+        sharded: bool = False,
+        max_to_keep: int | None = 5,
+        keep_checkpoint_every_n_hours: float = 10000.0,
+        name: str | None = None,
+        restore_sequentially: bool = False,
+        *,
+        allow_empty: bool = False,
+        pad_step_number: bool = False,
+        save_relative_paths: bool = True,
+        **options: Any,
+    ) -> None:
+        self._values = None if var_list is None else named_variables(var_list)
+        if self._values is not None and not self._values and not allow_empty:
+            raise ValueError("no variables to save; give allow_empty=True if that is meant")
+        for value in (self._values or {}).values():
+            as_variable(value)
+        self._reshape = reshape
+        self._max_to_keep = max_to_keep or 0
+        self._hours = keep_checkpoint_every_n_hours
+        self._pad = pad_step_number
+        self._relative = save_relative_paths
+        self._options = options
+        if sharded:
+            self._options.setdefault("num_shards", len(os.sched_getaffinity(0)))
+        self._last: list[tuple[str, float]] = []
+        self._due: collections.deque[tuple[str, float]] = collections.deque()
+        self._own: set[str] = set()  # absolute prefixes that this saver has written
+        self._next_kept = time.time() + self._hours * _SECONDS_PER_HOUR
+
+    @property
+    def last_checkpoints(self) -> list[str]:
+        """The prefixes of checkpoints not yet due for removal, oldest first."""
+        return [prefix for prefix, _ in self._last]
+
+    def set_last_checkpoints(self, last_checkpoints: Sequence[StrPath]) -> None:
+        """Take over checkpoints that will never be removed; see the next method."""
+        # As in TensorFlow: made later than any time at which one is to be kept.
+        self._last = [(os.fspath(prefix), float("inf")) for prefix in last_checkpoints]
+
+    def set_last_checkpoints_with_time(
+        self, last_checkpoints_with_time: Iterable[tuple[StrPath, float]]
+    ) -> None:
+        """Take over checkpoints, with the seconds since the epoch when each was made.
+
+        They are removed in their turn, but only those in the directory that is then
+        being saved to.
+        """
+        self._last = [(os.fspath(prefix), when) for prefix, when in last_checkpoints_with_time]
+
+    def recover_last_checkpoints(self, checkpoint_paths: Iterable[StrPath]) -> None:
+        """Take over those of these checkpoints that exist, with their times; after a crash.
+
+        Give ``tb.get_checkpoint_state(directory).all_model_checkpoint_paths``.
+        """
+        found = []
+        for path in checkpoint_paths:
+            found += [(path, when) for when in get_checkpoint_mtimes([path])]
+        self.set_last_checkpoints_with_time(found)
+
+    def save(
+        self,
+        values: Mapping[Any, Any] | None,
+        save_path: StrPath,
+        global_step: Any = None,
+        latest_filename: str | None = None,
+        write_state: bool = True,
+        **options: Any,
+    ) -> str | None:
+        """Save the variables; note it in the state file; remove what is too old.
+
+        In this order, each durable before the next begins.
+
+        Parameters
+        ----------
+        values
+            What to save in place of the saver's variables, under the same names; ``None``
+            saves the variables. (A session in TensorFlow.)
+        save_path
+            Prefix, to which the step is added; its last directory is made if missing.
+        global_step
+            The step: an integer, or a variable or array that holds one.
+        latest_filename
+            Name of the state file; ``None`` means ``"checkpoint"``.
+        write_state
+            Whether to write the state file; if not, nothing is removed either.
+        options
+            As of `tensorbundle.save`, for this save.
+
+        Returns
+        -------
+        str or None
+            The checkpoint's prefix; ``None`` if there are no variables.
+
+        Raises
+        ------
+        ValueError
+            `latest_filename` has a directory, or is the checkpoint's own name; or `values`
+            has other names than the variables.
+        TypeError, LockedError, OSError
+            As `tensorbundle.save`. Older checkpoints are all still there.
+        """
+        prefix = self._prefix(os.fspath(save_path), global_step, latest_filename)
+        tensors = self._tensors(values)
+        if not tensors:
+            return None
+        save(prefix, tensors, **{**self._options, **options})
+        self._own.add(os.path.abspath(prefix))
+        if write_state:
+            durability = options.get("durability", self._options.get("durability", "full"))
+            self._record(prefix, latest_filename, durability)
+            self._remove_one(os.path.dirname(prefix))
+        return prefix
+
+    def restore(
+        self, save_path: StrPath, *, backend: str = "auto", num_threads: int | None = None
+    ) -> dict[str, Any]:
+        """Restore the variables in place: all of them, or none.
+
+        Arrays and tensors are filled, TensorFlow's and Keras' variables assigned, after
+        everything has been read and checked; so it takes the memory of both. What cannot
+        be written to (JAX arrays, numbers, arrays of text) is only returned. In an
+        object-based checkpoint variables are found by the names they had.
+
+        Parameters
+        ----------
+        save_path
+            A prefix, as `save` returned it.
+        backend, num_threads
+            As of `tensorbundle.load`.
+
+        Returns
+        -------
+        dict
+            From name to variable, or to the value read for it. Without variables, all
+            tensors of the checkpoint.
+
+        Raises
+        ------
+        MissingTensorError
+            Variables that the checkpoint lacks; also a ``KeyError``.
+        ValueError
+            `save_path` is ``None``, or shapes or dtypes differ; all of them are told.
+        FileNotFoundError, CorruptionError, UnsupportedError, OSError
+            As `tensorbundle.load`.
+        """
+        if save_path is None:
+            raise ValueError("there is no checkpoint to restore: save_path is None")
+        prefix = os.fspath(save_path)
+        if self._values is None:
+            return load(prefix, backend=backend, num_threads=num_threads)
+        variables = {name: as_variable(value) for name, value in self._values.items()}
+        options = reading.read_options(verify=True, num_threads=num_threads)
+        arrays = read_values(
+            prefix, variables, reshape=self._reshape, backend=backend, options=options
+        )
+        return {name: variables[name].put(array) for name, array in arrays.items()}
+
+    def _prefix(self, path: str, step: Any, latest_filename: str | None) -> str:
+        state_name = latest_filename or "checkpoint"
+        if os.path.dirname(state_name):
+            raise ValueError(
+                f"latest_filename must be a name, not a path: {latest_filename!r}"
+            )
+        if step is not None:
+            return f"{path}-{int(step):0{_STEP_DIGITS if self._pad else 1}d}"
+        if os.path.basename(path) == state_name:
+            raise ValueError(f"{path!r} is the path of the state file; save elsewhere")
+        return path
+
+    def _tensors(self, values: Mapping[Any, Any] | None) -> Mapping[Any, Any]:
+        if values is None:
+            if self._values is None:
+                raise ValueError("this saver has no variables, so each save needs values")
+            return self._values
+        if self._values is None:
+            return values
+        named = named_variables(values)
+        if named.keys() != self._values.keys():
+            differing = sorted(named.keys() ^ self._values.keys())
+            raise ValueError(f"values and variables differ in their names: {differing[:5]}")
+        return named
+
+    def _record(self, prefix: str, latest_filename: str | None, durability: Any) -> None:
+        if self._max_to_keep:
+            self._last = [known for known in self._last if known[0] != prefix]
+            self._last.append((prefix, time.time()))
+            if len(self._last) > self._max_to_keep:
+                self._due.append(self._last.pop(0))
+        update_checkpoint_state(
+            os.path.dirname(prefix),
+            prefix,
+            self.last_checkpoints,
+            latest_filename,
+            save_relative_paths=self._relative,
+            durability=durability,
+        )
+
+    def _remove_one(self, directory: str) -> None:
+        """Remove the checkpoint whose turn it is, unless it is to be kept for good."""
+        if not self._due:
+            return
+        prefix, when = self._due.popleft()
+        if when > self._next_kept:
+            self._next_kept += self._hours * _SECONDS_PER_HOUR
+            return
+        if not self._may_remove(prefix, directory):
+            _LOG.warning("%s: not removed: this saver has not made it", prefix)
+            return
+        try:
+            remove_checkpoint(prefix)
+        except (BundleError, OSError) as error:
+            _LOG.warning("%s: an old checkpoint stays: %s", prefix, error)
+
+    def _may_remove(self, prefix: str, directory: str) -> bool:
+        """Tell whether a checkpoint is ours: a list taken over may come from a file."""
+        path = os.path.abspath(prefix)
+        # The same files under another spelling of the path.
+        if any(os.path.abspath(kept) == path for kept in self.last_checkpoints):
+            return False
+        return path in self._own or os.path.dirname(path) == os.path.abspath(directory)
