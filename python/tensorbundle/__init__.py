@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from tensorbundle.reports import Fault, LoadReport, SaveReport, VerifyReport
     from tensorbundle.saver import Saver
     from tensorbundle.saving import save
+    from tensorbundle.warm_start import InitReport, init_from_checkpoint
 
 __all__ = [
     "AsyncSaver",
@@ -67,6 +68,7 @@ __all__ = [
     "Entry",
     "Fault",
     "GraphChangedError",
+    "InitReport",
     "LoadReport",
     "LoadedTensors",
     "LockedError",
@@ -87,6 +89,7 @@ __all__ = [
     "checkpoints_iterator",
     "get_checkpoint_mtimes",
     "get_checkpoint_state",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
     "load",
@@ -138,6 +141,7 @@ _HOMES = {
     "reports": ("Fault", "LoadReport", "SaveReport", "VerifyReport"),
     "saver": ("Saver",),
     "saving": ("save",),
+    "warm_start": ("InitReport", "init_from_checkpoint"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

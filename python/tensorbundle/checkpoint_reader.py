@@ -15,7 +15,13 @@ from tensorbundle import bundle as _bundle
 from tensorbundle import dtypes
 from tensorbundle.checkpoint_state import latest_checkpoint
 
-__all__ = ["CheckpointReader", "list_variables", "load_checkpoint", "load_variable"]
+__all__ = [
+    "CheckpointReader",
+    "as_prefix",
+    "list_variables",
+    "load_checkpoint",
+    "load_variable",
+]
 
 
 class CheckpointReader:
@@ -73,7 +79,7 @@ def load_checkpoint(ckpt_dir_or_file: str | os.PathLike[str]) -> CheckpointReade
     FileNotFoundError, CorruptionError, UnsupportedError
         As `tensorbundle.open`.
     """
-    return CheckpointReader(_prefix(ckpt_dir_or_file))
+    return CheckpointReader(as_prefix(ckpt_dir_or_file))
 
 
 def load_variable(ckpt_dir_or_file: str | os.PathLike[str], name: str) -> Any:
@@ -90,7 +96,14 @@ def list_variables(ckpt_dir_or_file: str | os.PathLike[str]) -> list[tuple[str, 
         return sorted(_bundle.shapes(bundle))
 
 
-def _prefix(path: str | os.PathLike[str]) -> str:
+def as_prefix(path: str | os.PathLike[str]) -> str:
+    """Give a prefix as it is, and of a directory its newest checkpoint's.
+
+    Raises
+    ------
+    ValueError
+        The directory names no checkpoint.
+    """
     prefix = os.fspath(path)
     if not os.path.isdir(prefix) or os.path.exists(prefix + ".index"):
         return prefix
