@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         get_checkpoint_mtimes,
         remove_checkpoint,
     )
+    from tensorbundle.checkpoint_manager import CheckpointManager
     from tensorbundle.checkpoint_reader import (
         CheckpointReader,
         list_variables,
@@ -51,6 +52,14 @@ if TYPE_CHECKING:
     )
     from tensorbundle.info import build_info
     from tensorbundle.loading import LoadedTensors, load
+    from tensorbundle.preservation import (
+        BestN,
+        EveryNHours,
+        EveryNSteps,
+        KeepAll,
+        LatestN,
+        SavedCheckpoint,
+    )
     from tensorbundle.reports import Fault, LoadReport, SaveReport, VerifyReport
     from tensorbundle.saver import Saver
     from tensorbundle.saving import save
@@ -58,17 +67,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncSaver",
+    "BestN",
     "Bundle",
     "BundleError",
     "Checkpoint",
     "CheckpointGoneError",
+    "CheckpointManager",
     "CheckpointReader",
     "CheckpointState",
     "CorruptionError",
     "Entry",
+    "EveryNHours",
+    "EveryNSteps",
     "Fault",
     "GraphChangedError",
     "InitReport",
+    "KeepAll",
+    "LatestN",
     "LoadReport",
     "LoadedTensors",
     "LockedError",
@@ -81,6 +96,7 @@ __all__ = [
     "SaveHandle",
     "SaveReport",
     "UnmatchedError",
+    "SavedCheckpoint",
     "Saver",
     "UnsupportedError",
     "VerifyReport",
@@ -111,6 +127,7 @@ _HOMES = {
         "get_checkpoint_mtimes",
         "remove_checkpoint",
     ),
+    "checkpoint_manager": ("CheckpointManager",),
     "checkpoint_reader": (
         "CheckpointReader",
         "list_variables",
@@ -138,6 +155,14 @@ _HOMES = {
     ),
     "info": ("build_info", "__version__"),
     "loading": ("LoadedTensors", "load"),
+    "preservation": (
+        "BestN",
+        "EveryNHours",
+        "EveryNSteps",
+        "KeepAll",
+        "LatestN",
+        "SavedCheckpoint",
+    ),
     "reports": ("Fault", "LoadReport", "SaveReport", "VerifyReport"),
     "saver": ("Saver",),
     "saving": ("save",),

@@ -1,0 +1,374 @@
+"""Numbered checkpoints in one directory: kept, ranked, rotated and found again.
+
+Longer than other files by its docstrings: the work is in `rotation`, `managed_state` and
+`preservation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+from tensorbundle.checkpoint_state import latest_checkpoint
+from tensorbundle.file_lock import FileLock
+from tensorbundle.managed_state import managed_state
+from tensorbundle.metrics_file import as_numbers
+from tensorbundle.preservation import BestN, Policy, plain_policies, ranked
+from tensorbundle.rotation import Rotation
+from tensorbundle.step_interval import StepInterval, as_step
+
+__all__ = ["CheckpointManager"]
+
+_LOCK_NAME = ".checkpoint-manager.tensorbundle-lock"
+
+
+class CheckpointManager:
+    """Saves a numbered series of checkpoints, and removes those that no rule keeps.
+
+    Files, state file, order and rotation are those of ``tf.train.CheckpointManager``;
+    metrics, the best checkpoints and composable rules come on top.
+
+    Parameters
+    ----------
+    checkpoint
+        What is saved: a `Checkpoint` or any object with ``write(prefix)`` and
+        ``restore(prefix)``, TensorFlow's too; or a nested mapping of arrays, a torch
+        module, a Keras model or a list of variables, restored in place; or a function that
+        gives a mapping, whose restored values are only returned.
+    directory
+        Where to. It can be moved afterwards.
+    max_to_keep
+        How many of the newest to keep. ``None`` keeps all, unless `keep_best` or `policy`
+        say what to keep; the newest stays in any case.
+    keep_checkpoint_every_n_hours
+        Of those due for removal keep for good one per such span.
+    checkpoint_name
+        ``"ckpt"`` makes ``ckpt-1``, ``ckpt-2``, ...
+    step_counter
+        A variable, an array or a function that tells the step.
+    checkpoint_interval
+        Steps between two saves, at least; others are skipped.
+    init_fn
+        What `restore_or_initialize` calls where there is no checkpoint.
+    last_checkpoint_step
+        The step of the last save, for `checkpoint_interval`.
+    monitor
+        The metric that makes a checkpoint the best.
+    best_fn
+        Instead of `monitor`: a function of the metrics that gives the number to compare.
+    mode
+        Whether ``"min"`` or ``"max"`` is best.
+    keep_best
+        How many of the best to keep, besides others; with `max_to_keep` it is 1 where
+        something is monitored.
+    policy
+        Further rules, one or several: `LatestN`, `BestN`, `EveryNSteps`, `EveryNHours`,
+        `KeepAll`, or a function that chooses from a sequence of `SavedCheckpoint`. What
+        any rule keeps is kept.
+    callbacks
+        Called with the prefix of each new checkpoint, when it is durable and recorded.
+    save_options
+        What else `tensorbundle.save` takes, where the manager calls it.
+        ``durability="none"`` holds for the state file, too.
+
+    Raises
+    ------
+    ValueError
+        An option is out of range, or misses another.
+    TypeError
+        `checkpoint` is nothing that can be saved.
+
+    Notes
+    -----
+    One manager at a time may save to a directory: the first save takes a lock, which
+    `close`, the end of the manager or of the process give back. One thread at a time.
+
+    Examples
+    --------
+    >>> manager = tb.CheckpointManager(state, "run", 3, monitor="loss")  # doctest: +SKIP
+    >>> manager.restore_or_initialize()  # doctest: +SKIP
+    >>> manager.save(metrics={"loss": loss})  # doctest: +SKIP
+    'run/ckpt-1'
+    """
+
+    def __init__(
+        self,
+        checkpoint: Any,
+        directory: str | os.PathLike[str],
+        max_to_keep: int | None = None,
+        keep_checkpoint_every_n_hours: float | None = None,
+        checkpoint_name: str = "ckpt",
+        step_counter: Any = None,
+        checkpoint_interval: int | None = None,
+        init_fn: Callable[[], object] | None = None,
+        last_checkpoint_step: int | None = None,
+        *,
+        monitor: str | None = None,
+        best_fn: Callable[[Mapping[str, float]], float] | None = None,
+        mode: Literal["min", "max"] = "min",
+        keep_best: int | None = None,
+        policy: Policy | Sequence[Policy] | None = None,
+        callbacks: Sequence[Callable[[str], object]] = (),
+        save_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not checkpoint_name or "/" in checkpoint_name:
+            raise ValueError(f"checkpoint_name must be a file's name, not {checkpoint_name!r}")
+        options = dict(save_options or {})
+        self._checkpoint = checkpoint
+        self._state = managed_state(checkpoint, options)
+        self._directory = os.fspath(directory)
+        self._init_fn = init_fn
+        self._interval = StepInterval(checkpoint_interval, step_counter, last_checkpoint_step)
+        self._monitor = monitor
+        self._best = _best(monitor, best_fn, mode)
+        self._callbacks = tuple(callbacks)
+        self._lock: FileLock | None = None
+        policies = plain_policies(
+            max_to_keep, keep_checkpoint_every_n_hours, self._best, keep_best, policy
+        )
+        durability = options.get("durability", "full")
+        self._rotation = Rotation(self._directory, checkpoint_name, policies, durability)
+
+    # ---- What there is --------------------------------------------------------------------
+
+    @property
+    def checkpoint(self) -> Any:
+        """What is saved."""
+        return self._checkpoint
+
+    @property
+    def directory(self) -> str:
+        """Where to, as it was given."""
+        return self._directory
+
+    @property
+    def checkpoint_interval(self) -> int | None:
+        """Steps between two saves, at least."""
+        return self._interval.steps
+
+    @property
+    def latest_checkpoint(self) -> str | None:
+        """The prefix of the newest checkpoint; ``None`` where there is none."""
+        return self._rotation.latest
+
+    @property
+    def best_checkpoint(self) -> str | None:
+        """The prefix of the best of all that exist; ``None`` where none has the metric."""
+        if self._best is None:
+            raise ValueError("nothing is monitored; give the manager monitor= or best_fn=")
+        best = self._best
+        found = ranked(self._rotation.all_saved(), best.metric, best.mode)
+        return found[0].path if found else None
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The prefixes of those that rules decide about, oldest first.
+
+        What is kept for good is not among them, as in TensorFlow; see `all_steps`.
+        """
+        return [saved.path for saved in self._rotation.managed]
+
+    def all_steps(self) -> list[int]:
+        """List the numbers of all checkpoints in the directory, smallest first."""
+        return self._rotation.steps()
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """Give the metrics that a checkpoint was saved with; empty where there are none."""
+        prefix = self._existing(step)
+        (found,) = (s for s in self._rotation.all_saved() if s.path == prefix)
+        return dict(found.metrics)
+
+    # ---- Saving ---------------------------------------------------------------------------
+
+    def save(
+        self,
+        checkpoint_number: Any = None,
+        check_interval: bool = True,
+        options: Any = None,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """Save the next checkpoint, record it, and remove what no rule keeps.
+
+        In this order, each durable before the next begins: a crash leaves the old
+        checkpoints, or the old ones and the new.
+
+        Parameters
+        ----------
+        checkpoint_number
+            The number in its name; ``None`` takes the checkpoint's ``save_counter``, which
+            counts in any case, or where there is none the next after all that exist.
+        check_interval
+            Whether `checkpoint_interval` counts. Without, too, a step is saved once only.
+        options
+            What ``checkpoint.write`` or `tensorbundle.save` take besides: a mapping of
+            keywords, or a ``tf.train.CheckpointOptions``.
+        metrics
+            Numbers by name, kept in ``PREFIX.metrics.json``.
+
+        Returns
+        -------
+        str or None
+            The prefix; ``None`` where the interval is not over.
+
+        Raises
+        ------
+        LockedError
+            Another manager saves to this directory. Nothing was written.
+        ValueError, TypeError
+            A metric is no number, or the monitored one is not given though others are.
+            Nothing was written.
+        OSError, ...
+            As the checkpoint's ``write``; all older ones are as they were.
+        Exception
+            What a callback or a rule has raised. The checkpoint counts, it is durable and
+            `latest_checkpoint`; where a rule has raised, nothing was removed.
+        """
+        if not self._interval.is_over(check_interval):
+            return None
+        measured = self._measured(metrics)
+        self._take_lock()
+        prefix = self._write(checkpoint_number, options, measured)
+        self._interval.begin()
+        # All callbacks run, in their order, whatever the rules or the others raise.
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self._callbacks):
+                stack.callback(callback, prefix)
+            self._rotation.sweep()
+        return prefix
+
+    def _measured(self, metrics: Mapping[str, Any] | None) -> dict[str, float]:
+        measured = as_numbers(metrics or {})
+        if measured and self._monitor is not None and self._monitor not in measured:
+            raise ValueError(f"the monitored {self._monitor!r} is not in {sorted(measured)}")
+        return measured
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        os.makedirs(self._directory, exist_ok=True)
+        told = f"{self._directory}: another CheckpointManager saves here; close() it first"
+        self._lock = FileLock(os.path.join(self._directory, _LOCK_NAME), told)
+        if self._rotation.is_stale():
+            self._rotation.recover()
+
+    def _write(self, given: Any, options: Any, metrics: dict[str, float]) -> str:
+        counted = self._state.next_number()
+        try:
+            number = as_step(given) if given is not None else counted
+            if number is None:
+                number = max(self.all_steps(), default=0) + 1
+            prefix = self._rotation.prefix(number)
+            # Before the files: a crash must not leave them with another's metrics.
+            self._rotation.forget_metrics(prefix)
+            self._state.write(prefix, options)
+        except BaseException:
+            self._state.undo_number()
+            raise
+        self._rotation.add(prefix, number, metrics)
+        return prefix
+
+    # ---- Restoring ------------------------------------------------------------------------
+
+    def restore(self, which: int | Literal["latest", "best"] = "latest") -> Any:
+        """Restore a checkpoint: the newest, the best, or that of a step.
+
+        Returns
+        -------
+        object
+            What ``checkpoint.restore`` returns; for values a dict of them by name.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such checkpoint; the message tells which there are.
+        ValueError
+            Nothing is monitored, so there is no best.
+        CorruptionError, ...
+            As the checkpoint's ``restore``. `latest_valid_checkpoint` finds a sound one.
+        """
+        return self._restore(self._existing(which))
+
+    def restore_or_initialize(self) -> str | None:
+        """Restore the newest checkpoint, or where there is none call `init_fn`.
+
+        Returns
+        -------
+        str or None
+            The prefix of what was restored.
+        """
+        latest = self.latest_checkpoint
+        if latest is not None:
+            self._restore(latest)
+            return latest
+        if self._init_fn is not None:
+            self._init_fn()
+        return None
+
+    def latest_valid_checkpoint(self) -> str | None:
+        """Find the newest checkpoint whose every checksum is right; reads all of it.
+
+        Why newer ones were passed over is logged. See `tensorbundle.latest_checkpoint`.
+        """
+        return latest_checkpoint(self._directory, valid=True)
+
+    def _restore(self, prefix: str) -> Any:
+        restored = self._state.restore(prefix)
+        self._interval.begin()
+        return restored
+
+    def _existing(self, which: int | str) -> str:
+        """Find the prefix of a checkpoint that exists."""
+        found: str | None
+        if which == "latest":
+            found = self.latest_checkpoint
+        elif which == "best":
+            found = self.best_checkpoint
+        elif isinstance(which, str):
+            raise ValueError(f"which must be 'latest', 'best' or a step, not {which!r}")
+        else:
+            found = self._rotation.prefix(which) if which in self.all_steps() else None
+        if found is None:
+            told = f"no checkpoint {which!r}; there are steps {self.all_steps()}"
+            raise FileNotFoundError(f"{self._directory}: {told}")
+        return found
+
+    # ---- Ending ---------------------------------------------------------------------------
+
+    def wait(self) -> None:
+        """Return once everything that was begun is durable."""
+        self._state.wait()
+
+    sync = wait
+
+    def close(self) -> None:
+        """Wait, and let another manager save here; a later save takes the lock again."""
+        self.wait()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> CheckpointManager:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _best(
+    monitor: str | None,
+    best_fn: Callable[[Mapping[str, float]], float] | None,
+    mode: Literal["min", "max"],
+) -> BestN | None:
+    if monitor is not None and best_fn is not None:
+        raise ValueError("give monitor or best_fn, not both")
+    metric = best_fn if monitor is None else monitor
+    return None if metric is None else BestN(1, metric, mode)

@@ -1,0 +1,130 @@
+"""What a checkpoint manager saves: an object that can save itself, or plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tensorbundle.loading import load
+from tensorbundle.named_restore import read_values
+from tensorbundle.saving import save
+from tensorbundle.variables import as_variable, named_variables
+
+__all__ = ["ManagedState", "managed_state"]
+
+
+class ManagedState:
+    """One state, of whichever kind."""
+
+    def next_number(self) -> int | None:
+        """Count a save, and give its number; ``None`` where the state has no counter."""
+        return None
+
+    def undo_number(self) -> None:
+        """Take the last count back: that save failed."""
+
+    def write(self, prefix: str, options: Any) -> None:
+        """Save everything at `prefix`."""
+        raise NotImplementedError
+
+    def restore(self, prefix: str) -> Any:
+        """Restore everything from `prefix`, or change nothing."""
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Return once all that was begun has ended."""
+
+
+def managed_state(value: Any, save_options: Mapping[str, Any]) -> ManagedState:
+    """Find out what a user wants managed.
+
+    Raises
+    ------
+    TypeError
+        It is nothing that can be saved.
+    """
+    if callable(getattr(value, "write", None)) and callable(getattr(value, "restore", None)):
+        return _Object(value)
+    try:
+        named_variables(value)
+    except TypeError:
+        if callable(value):
+            return _Function(value, save_options)
+        raise
+    return _Named(value, save_options)
+
+
+class _Object(ManagedState):
+    """What has ``write`` and ``restore``: `Checkpoint`, or TensorFlow's."""
+
+    def __init__(self, checkpoint: Any) -> None:
+        self._checkpoint = checkpoint
+
+    def next_number(self) -> int | None:
+        if not hasattr(self._checkpoint, "save_counter"):
+            return None
+        number = int(self._checkpoint.save_counter) + 1
+        self._set(number)
+        return number
+
+    def undo_number(self) -> None:
+        if hasattr(self._checkpoint, "save_counter"):
+            self._set(int(self._checkpoint.save_counter) - 1)
+
+    def _set(self, number: int) -> None:
+        counter = self._checkpoint.save_counter
+        if hasattr(counter, "assign"):  # a variable, as TensorFlow's
+            counter.assign(number)
+        elif hasattr(self._checkpoint, "set_save_counter"):
+            self._checkpoint.set_save_counter(number)
+        else:
+            self._checkpoint.save_counter = number
+
+    def write(self, prefix: str, options: Any) -> None:
+        if options is None:
+            self._checkpoint.write(prefix)
+        elif isinstance(options, Mapping):
+            self._checkpoint.write(prefix, **options)
+        else:  # tf.train.CheckpointOptions
+            self._checkpoint.write(prefix, options=options)
+
+    def restore(self, prefix: str) -> Any:
+        return self._checkpoint.restore(prefix)
+
+    def wait(self) -> None:
+        wait = getattr(self._checkpoint, "wait", None) or getattr(
+            self._checkpoint, "sync", None
+        )
+        if wait is not None:
+            wait()
+
+
+class _Named(ManagedState):
+    """A mapping of arrays, a model, a list of variables: restored in place, by names."""
+
+    def __init__(self, values: Any, options: Mapping[str, Any]) -> None:
+        self._values = values
+        self._options = options
+
+    def write(self, prefix: str, options: Any) -> None:
+        save(prefix, named_variables(self._values), **{**self._options, **(options or {})})
+
+    def restore(self, prefix: str) -> Any:
+        named = named_variables(self._values)
+        variables = {name: as_variable(value) for name, value in named.items()}
+        arrays = read_values(prefix, variables)
+        return {name: variables[name].put(array) for name, array in arrays.items()}
+
+
+class _Function(ManagedState):
+    """A function that gives a mapping to save; what is restored is only returned."""
+
+    def __init__(self, function: Callable[[], Mapping[Any, Any]], options: Any) -> None:
+        self._function = function
+        self._options = options
+
+    def write(self, prefix: str, options: Any) -> None:
+        save(prefix, self._function(), **{**self._options, **(options or {})})
+
+    def restore(self, prefix: str) -> Any:
+        return load(prefix)

@@ -1,0 +1,69 @@
+"""The metrics of one checkpoint, in a JSON file beside it: ``PREFIX.metrics.json``.
+
+``{"step": 3, "metrics": {"loss": 0.25, "accuracy": "nan"}}``: what JSON has no number
+for is text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tensorbundle.small_file import replace_file
+
+__all__ = ["as_numbers", "read_metrics", "remove_metrics", "write_metrics"]
+
+_LOG = logging.getLogger("tensorbundle")
+
+_SUFFIX = ".metrics.json"
+_MOST_BYTES = 1 << 24
+
+
+def as_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Take numbers, and arrays or tensors of no dimensions.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A name is no text, or a value no number.
+    """
+    for name in metrics:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a metric must be str, not {name!r}")
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def write_metrics(
+    prefix: str, step: int | None, metrics: Mapping[str, float], *, durable: bool = True
+) -> None:
+    """Write the metrics of a checkpoint; the file is replaced as a whole."""
+    values = {k: v if math.isfinite(v) else repr(v) for k, v in metrics.items()}
+    text = json.dumps({"step": step, "metrics": values}, allow_nan=False) + "\n"
+    replace_file(prefix + _SUFFIX, text.encode("utf-8"), durable=durable)
+
+
+def read_metrics(prefix: str) -> dict[str, float]:
+    """Read the metrics of a checkpoint; none where there is no such file.
+
+    One that cannot be read counts as none, and is told in the log.
+    """
+    try:
+        with open(prefix + _SUFFIX, "rb") as file:
+            content = json.loads(file.read(_MOST_BYTES))
+        return as_numbers(content["metrics"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        _LOG.warning("%s: ignored: %s", prefix + _SUFFIX, error)
+        return {}
+
+
+def remove_metrics(prefix: str) -> None:
+    """Remove the metrics of a checkpoint, if there are any."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(prefix + _SUFFIX)

@@ -1,0 +1,246 @@
+"""The checkpoints of one directory: which are known, which go, and the state file.
+
+Recovering, ordering and recording are `tf.train.CheckpointManager`'s. A state file is
+input from outside: a path in it that leaves the directory is followed to load from, and
+never removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from tensorbundle.checkpoint_files import (
+    checkpoint_exists,
+    is_number,
+    numbered_checkpoints,
+    remove_checkpoint,
+)
+from tensorbundle.checkpoint_search import find_beside
+from tensorbundle.checkpoint_state import (
+    CheckpointState,
+    get_checkpoint_state,
+    update_checkpoint_state,
+)
+from tensorbundle.errors import BundleError
+from tensorbundle.metrics_file import read_metrics, remove_metrics, write_metrics
+from tensorbundle.preservation import Policy, Preserves, SavedCheckpoint
+
+__all__ = ["Rotation"]
+
+_LOG = logging.getLogger("tensorbundle")
+
+
+class Rotation:
+    """Keeps the list of a directory's checkpoints, and removes what no rule wants.
+
+    Parameters
+    ----------
+    directory
+        Where the checkpoints and the state file are.
+    name
+        Checkpoints are called ``NAME-<step>``.
+    policies
+        What stays, besides the newest; empty: everything.
+    durability
+        Of the state file and the metrics.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        name: str,
+        policies: Sequence[Policy],
+        durability: Literal["full", "none"] = "full",
+    ) -> None:
+        self._directory = directory
+        self._name = name
+        self._policies = policies
+        self._durability = durability
+        self.latest: str | None = None
+        self._managed: dict[str, SavedCheckpoint] = {}  # by prefix, oldest first
+        self._last_preserved = 0.0
+        self._seen: bytes | None = None
+        self.recover()
+
+    @property
+    def managed(self) -> list[SavedCheckpoint]:
+        """Those that rules decide about, oldest first."""
+        return list(self._managed.values())
+
+    def prefix(self, step: int) -> str:
+        """Give the path of the checkpoint of a step."""
+        return os.path.join(self._directory, f"{self._name}-{step}")
+
+    def steps(self) -> list[int]:
+        """List the steps of all checkpoints in the directory, those kept for good, too."""
+        return [step for step, _ in numbered_checkpoints(self._directory, self._name)]
+
+    def all_saved(self) -> list[SavedCheckpoint]:
+        """List all that exist, with their metrics, those kept for good first."""
+        kept = [
+            SavedCheckpoint(prefix, step, 0.0, read_metrics(prefix))
+            for step, prefix in numbered_checkpoints(self._directory, self._name)
+            if prefix not in self._managed
+        ]
+        return kept + [saved for saved in self.managed if checkpoint_exists(saved.path)]
+
+    # ---- Recovering -----------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Read the state file, as it is now."""
+        now = time.time()
+        self._seen = self._state_bytes()
+        self._managed = {}
+        # A little back, so that the first checkpoint is later even at once.
+        self._last_preserved = now - 1.0
+        state = self._state()
+        if state is None:
+            self.latest = None if self._seen is None else self._newest_by_name()
+            return
+        self._last_preserved = state.last_preserved_timestamp
+        if now < self._last_preserved:
+            _LOG.warning(
+                "%s: the clock is %g s behind the last preserved checkpoint",
+                self._directory, self._last_preserved - now,
+            )  # fmt: skip
+            self._last_preserved = now
+        self._take_over(state, now)
+        self.latest, _ = self._placed(state.model_checkpoint_path)
+        if not checkpoint_exists(self.latest):
+            _LOG.warning("%s: the newest checkpoint is gone", self.latest)
+            self.latest = self._newest_left()
+
+    def is_stale(self) -> bool:
+        """Tell whether somebody else has written the state file since `recover`."""
+        return self._state_bytes() != self._seen
+
+    def _take_over(self, state: CheckpointState, now: float) -> None:
+        paths = state.all_model_checkpoint_paths
+        times = state.all_model_checkpoint_timestamps or [self._last_preserved] * len(paths)
+        for path, when in zip(paths, times, strict=False):
+            prefix, is_inside = self._placed(path)
+            metrics = read_metrics(prefix) if is_inside else {}
+            # One among the best stays counted though a later one is kept for good.
+            if is_inside and (min(when, now) > self._last_preserved or metrics):
+                step = self._step_of(prefix)
+                self._managed[prefix] = SavedCheckpoint(prefix, step, min(when, now), metrics)
+
+    def _placed(self, path: str) -> tuple[str, bool]:
+        """Give a path of the state file as we spell it, and whether it is right here."""
+        prefix = find_beside(self._directory, path)
+        directory, base = os.path.split(prefix)
+        if os.path.abspath(directory) != os.path.abspath(self._directory) or not base:
+            return prefix, False
+        return os.path.join(self._directory, base), True
+
+    def _state(self) -> CheckpointState | None:
+        try:
+            return get_checkpoint_state(self._directory)
+        except ValueError as error:
+            _LOG.warning("%s", error)
+            return None
+
+    def _state_bytes(self) -> bytes | None:
+        try:
+            with open(os.path.join(self._directory, "checkpoint"), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return b""
+
+    def _newest_by_name(self) -> str | None:
+        found = numbered_checkpoints(self._directory, self._name)
+        return found[-1][1] if found else None
+
+    def _newest_left(self) -> str | None:
+        left = [prefix for prefix in self._managed if checkpoint_exists(prefix)]
+        return left[-1] if left else self._newest_by_name()
+
+    def _step_of(self, prefix: str) -> int | None:
+        name, dash, digits = os.path.basename(prefix).rpartition("-")
+        is_ours = dash and name == self._name and is_number(digits)
+        return int(digits) if is_ours else None
+
+    # ---- Adding and removing --------------------------------------------------------------
+
+    def forget_metrics(self, prefix: str) -> None:
+        """Remove what was measured of a checkpoint that is about to be replaced."""
+        remove_metrics(prefix)
+
+    def add(self, prefix: str, step: int, metrics: dict[str, float]) -> None:
+        """Note a checkpoint that has just become durable, as the newest."""
+        if metrics:
+            durable = self._durability == "full"
+            write_metrics(prefix, step, metrics, durable=durable)
+        self._managed.pop(prefix, None)
+        self._managed[prefix] = SavedCheckpoint(prefix, step, time.time(), metrics)
+        self.latest = prefix
+        self._record()
+
+    def sweep(self) -> None:
+        """Remove what no rule wants; the newest stays in any case.
+
+        One that cannot be removed is told in the log, and tried again next time.
+        """
+        due = self._due()
+        if not due:
+            return
+        last, decided = self._last_preserved, []
+        for saved in due:
+            preserving = self._preserving(saved, last)
+            if preserving is not None and preserving.moves_clock:
+                last = saved.time
+            decided.append((saved, preserving is not None))
+        for saved, stays in decided:
+            if stays or self._remove(saved):
+                del self._managed[saved.path]
+        self._last_preserved = last
+        self._record()
+
+    def _due(self) -> list[SavedCheckpoint]:
+        if not self._policies:
+            return []
+        managed = self.managed
+        chosen = {self.latest}
+        for policy in self._policies:
+            if not isinstance(policy, Preserves):
+                chosen.update(saved.path for saved in policy(managed))
+        return [saved for saved in managed if saved.path not in chosen]
+
+    def _preserving(self, saved: SavedCheckpoint, last: float) -> Preserves | None:
+        wanting: Iterable[Preserves] = (
+            policy
+            for policy in self._policies
+            if isinstance(policy, Preserves) and policy.wants(saved, last)
+        )
+        # One that moves the clock first, as the clock is there for it.
+        return min(wanting, key=lambda policy: not policy.moves_clock, default=None)
+
+    def _remove(self, saved: SavedCheckpoint) -> bool:
+        # By its name alone: nothing outside the directory, whatever the path says.
+        prefix = os.path.join(self._directory, os.path.basename(saved.path))
+        try:
+            remove_checkpoint(prefix)
+            remove_metrics(prefix)
+        except (BundleError, OSError) as error:
+            _LOG.warning("%s: an old checkpoint stays: %s", prefix, error)
+            return False
+        return True
+
+    def _record(self) -> None:
+        assert self.latest is not None
+        update_checkpoint_state(
+            self._directory,
+            self.latest,
+            list(self._managed),
+            all_model_checkpoint_timestamps=[saved.time for saved in self.managed],
+            last_preserved_timestamp=self._last_preserved,
+            save_relative_paths=True,
+            durability=self._durability,
+        )
+        self._seen = self._state_bytes()

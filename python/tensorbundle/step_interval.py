@@ -1,0 +1,37 @@
+"""How many steps lie between two checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["StepInterval", "as_step"]
+
+
+class StepInterval:
+    """Tells whether it is time for the next checkpoint; without `steps` it always is."""
+
+    def __init__(self, steps: int | None, counter: Any, last: int | None) -> None:
+        if steps is not None and counter is None:
+            raise ValueError("checkpoint_interval needs a step_counter")
+        self.steps = steps
+        self._counter = counter
+        self._last = last
+
+    def is_over(self, check: bool = True) -> bool:
+        """Tell whether to save now; without `check` only a step saved already is refused."""
+        if self.steps is None or self._last is None:
+            return True
+        step = as_step(self._counter)
+        return step != self._last and (not check or step >= self._last + self.steps)
+
+    def begin(self) -> None:
+        """Count from this step on."""
+        if self.steps is not None:
+            self._last = as_step(self._counter)
+
+
+def as_step(value: Any) -> int:
+    """Read a step: a number, a variable, an array, or a function that gives one."""
+    if callable(value):
+        value = value()
+    return int(value.numpy() if hasattr(value, "numpy") else value)
