@@ -262,9 +262,8 @@ class CheckpointManager:
             if number is None:
                 number = max(self.all_steps(), default=0) + 1
             prefix = self._rotation.prefix(number)
-            # Before the files: a crash must not leave them with another's metrics.
-            self._rotation.forget_metrics(prefix)
-            self._state.write(prefix, options)
+            with self._rotation.replacing(prefix, number):
+                self._state.write(prefix, options)
         except BaseException:
             self._state.undo_number()
             raise

@@ -92,9 +92,9 @@ class _Object(ManagedState):
         return self._checkpoint.restore(prefix)
 
     def wait(self) -> None:
-        wait = getattr(self._checkpoint, "wait", None) or getattr(
-            self._checkpoint, "sync", None
-        )
+        # sync() is TensorFlow's name for it; elsewhere it may mean something else.
+        is_theirs = type(self._checkpoint).__module__.startswith("tensorflow.")
+        wait = getattr(self._checkpoint, "sync" if is_theirs else "wait", None)
         if wait is not None:
             wait()
 

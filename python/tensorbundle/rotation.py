@@ -7,10 +7,11 @@ never removed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from tensorbundle.checkpoint_files import (
@@ -77,16 +78,21 @@ class Rotation:
 
     def steps(self) -> list[int]:
         """List the steps of all checkpoints in the directory, those kept for good, too."""
-        return [step for step, _ in numbered_checkpoints(self._directory, self._name)]
+        return [step for step, _ in self._numbered()]
 
     def all_saved(self) -> list[SavedCheckpoint]:
         """List all that exist, with their metrics, those kept for good first."""
         kept = [
             SavedCheckpoint(prefix, step, 0.0, read_metrics(prefix))
-            for step, prefix in numbered_checkpoints(self._directory, self._name)
+            for step, prefix in self._numbered()
             if prefix not in self._managed
         ]
         return kept + [saved for saved in self.managed if checkpoint_exists(saved.path)]
+
+    def _numbered(self) -> list[tuple[int, str]]:
+        """List the checkpoints that have our names: not those with zeros before a number."""
+        found = numbered_checkpoints(self._directory, self._name)
+        return [(step, prefix) for step, prefix in found if prefix == self.prefix(step)]
 
     # ---- Recovering -----------------------------------------------------------------------
 
@@ -154,7 +160,7 @@ class Rotation:
             return b""
 
     def _newest_by_name(self) -> str | None:
-        found = numbered_checkpoints(self._directory, self._name)
+        found = self._numbered()
         return found[-1][1] if found else None
 
     def _newest_left(self) -> str | None:
@@ -168,9 +174,20 @@ class Rotation:
 
     # ---- Adding and removing --------------------------------------------------------------
 
-    def forget_metrics(self, prefix: str) -> None:
-        """Remove what was measured of a checkpoint that is about to be replaced."""
+    @contextlib.contextmanager
+    def replacing(self, prefix: str, step: int) -> Iterator[None]:
+        """Remove what was measured of a checkpoint while it is being replaced.
+
+        A crash must not leave new files with old metrics; a failure gives them back.
+        """
+        metrics = read_metrics(prefix)
         remove_metrics(prefix)
+        try:
+            yield
+        except BaseException:
+            if metrics:
+                write_metrics(prefix, step, metrics, durable=self._durability == "full")
+            raise
 
     def add(self, prefix: str, step: int, metrics: dict[str, float]) -> None:
         """Note a checkpoint that has just become durable, as the newest."""

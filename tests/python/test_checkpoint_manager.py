@@ -125,6 +125,31 @@ def test_tensorflows_checkpoint_is_managed_and_found_by_it(tf, run):
     assert theirs.checkpoints == manager.checkpoints
 
 
+class Waiting:
+    waited = 0
+    synced = 0
+
+    def write(self, prefix):
+        tb.save(prefix, {"a": 1})
+
+    def restore(self, prefix):
+        return prefix
+
+    def wait(self):
+        self.waited += 1
+
+    def sync(self):
+        self.synced += 1
+
+
+def test_what_is_under_way_is_waited_for(run):
+    waiting = Waiting()
+    with manage(run, value=waiting) as manager:
+        assert manager.save() == manager.restore()
+        manager.wait()
+    assert (waiting.waited, waiting.synced) == (2, 0)
+
+
 class Counted:
     """Something with a counter that is a plain number."""
 
@@ -286,6 +311,24 @@ def test_a_replaced_checkpoint_loses_its_metrics(run):
     manager.save(5, metrics={"loss": 1.0})
     manager.save(5)
     assert manager.metrics(5) == {} and manager.best_checkpoint is None
+
+
+def test_one_that_could_not_be_replaced_keeps_its_metrics(run):
+    counted = Counted()
+    manager = manage(run, value=counted, monitor="loss")
+    manager.save(5, metrics={"loss": 1.0})
+    counted.fails = True
+    with pytest.raises(OSError, match="full"):
+        manager.save(5, metrics={"loss": 2.0})
+    assert manager.metrics(5) == {"loss": 1.0}
+    manager.close()
+    assert manage(run, value=counted, monitor="loss").metrics(5) == {"loss": 1.0}
+
+
+def test_numbers_with_zeros_before_them_are_others(run):
+    tb.save(run / "ckpt-007", {"a": 1})
+    manager = manage(run)
+    assert manager.save() == str(run / "ckpt-1") and manager.all_steps() == [1]
 
 
 # ---- Rules --------------------------------------------------------------------------------
