@@ -92,7 +92,7 @@ def load_variable(ckpt_dir_or_file: str | os.PathLike[str], name: str) -> Any:
 
 def list_variables(ckpt_dir_or_file: str | os.PathLike[str]) -> list[tuple[str, list[int]]]:
     """List the names and shapes of all tensors, sorted by name."""
-    with _bundle.open(_prefix(ckpt_dir_or_file)) as bundle:
+    with _bundle.open(as_prefix(ckpt_dir_or_file)) as bundle:
         return sorted(_bundle.shapes(bundle))
 
 

@@ -10,7 +10,7 @@ No framework is imported: an object can only come from one that the caller has i
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from tensorbundle import dtypes
 from tensorbundle.core import _core
 
-__all__ = ["Item", "View", "adapt", "as_view", "gather"]
+__all__ = ["Item", "View", "adapt", "as_view", "flatten", "gather"]
 
 # Name, DataType number, array or string tensor, and what View.negated says.
 Item = tuple[str | bytes, int, Any, int]
@@ -67,20 +67,46 @@ def _gather(
     gathered: _core.SavedTensors,
 ) -> None:
     """Hand over `tensors`, whose names begin with `path`; `outer` has the ids around it."""
-    if id(tensors) in outer:
-        raise ValueError("a mapping contains itself, so its tensors have no names")
-    outer.append(id(tensors))
+    _enter(tensors, outer)
     items, encoded = iter(tensors.items()), _as_bytes(path)
     while (rest := gathered.take_plain(items, encoded)) is not None:
         key, value = rest
-        if not isinstance(key, (str, bytes, int)):
-            raise TypeError(f"a tensor's name must be str, not {type(key).__name__}: {key!r}")
-        name = _joined(path, str(key) if isinstance(key, int) else key)
+        name = _joined(path, _as_name(key))
         if isinstance(value, Mapping):
             _gather(value, _joined(name, "/"), outer, gathered)
         else:
             gathered.add(*adapt(name, value))
     outer.pop()
+
+
+def flatten(tensors: Mapping[Any, Any]) -> Iterator[tuple[str | bytes, Any]]:
+    """Walk nested mappings; give each leaf with its name, as `gather` names it."""
+    return _flatten(tensors, "", [])
+
+
+def _flatten(
+    tensors: Mapping[Any, Any], path: str | bytes, outer: list[int]
+) -> Iterator[tuple[str | bytes, Any]]:
+    _enter(tensors, outer)
+    for key, value in tensors.items():
+        name = _joined(path, _as_name(key))
+        if isinstance(value, Mapping):
+            yield from _flatten(value, _joined(name, "/"), outer)
+        else:
+            yield name, value
+    outer.pop()
+
+
+def _enter(tensors: Mapping[Any, Any], outer: list[int]) -> None:
+    if id(tensors) in outer:
+        raise ValueError("a mapping contains itself, so its tensors have no names")
+    outer.append(id(tensors))
+
+
+def _as_name(key: Any) -> str | bytes:
+    if not isinstance(key, (str, bytes, int)):
+        raise TypeError(f"a tensor's name must be str, not {type(key).__name__}: {key!r}")
+    return str(key) if isinstance(key, int) else key
 
 
 def _joined(first: str | bytes, second: str | bytes) -> str | bytes:

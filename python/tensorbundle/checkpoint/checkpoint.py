@@ -15,9 +15,9 @@ from tensorbundle.checkpoint.lookup import adapter_of
 from tensorbundle.checkpoint.module import PENDING, Module
 from tensorbundle.checkpoint.restoring import Restoration
 from tensorbundle.checkpoint.root import ForeignRoot, OwnRoot
-from tensorbundle.checkpoint.state import record_checkpoint
 from tensorbundle.checkpoint.status import RestoreStatus
 from tensorbundle.checkpoint.walk import gather
+from tensorbundle.checkpoint_state import update_checkpoint_state
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import save
@@ -102,6 +102,10 @@ class Checkpoint(Module):
         """How often `save` was called; it is saved and restored, too."""
         return _value_of(self._counted())
 
+    def set_save_counter(self, value: int) -> None:
+        """Let the next `save` count from another number."""
+        _set(self._counted(), value)
+
     def save(self, file_prefix: str | os.PathLike[str], **options: Any) -> str:
         """Save the objects as the next of a numbered series.
 
@@ -135,7 +139,7 @@ class Checkpoint(Module):
         except BaseException:
             _set(counter, before)
             raise
-        record_checkpoint(path)
+        update_checkpoint_state(os.path.dirname(path), path, save_relative_paths=True)
         return path
 
     def write(self, file_prefix: str | os.PathLike[str], **options: Any) -> str:
