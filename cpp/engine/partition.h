@@ -1,0 +1,169 @@
+// The rules of partitioned tensors: which parts make one, which of them hold what is
+// wanted, and where their bytes go.  Pure functions from values to values; no file, no
+// bundle.
+//
+// A part is a box: a run of elements in each dimension.  In an index it is a
+// format::Slice, one extent per dimension, which may say "all of the dimension" in so many
+// words; the index keeps what was said (format/slices.h), the rules see the boxes.
+//
+//   - every part lies inside the tensor and has a length above 0 in each dimension, but
+//     for a dimension of size 0, of which only all can be had;
+//   - no two parts share an element, nor is any listed twice;
+//   - together they cover the tensor, or, where the rest is in other bundles that are
+//     still to be merged (Coverage::kPartial), some of it;
+//   - a part that is all of a tensor is no part: it is stored as a tensor (IsWhole).
+//
+// Whoever unites the parts of several bundles checks that dtype and shape agree, appends
+// the slices in the order of the bundles, as TensorFlow does, and calls CheckParts().
+//
+// Threads: values; any thread.
+//
+// Trust: slices may come from disk, up to format::kMaxSlices of them.  Checking takes time
+// in proportion to n log n for partitions into rows, columns, grids, and whatever else can
+// be cut apart; others are compared in pairs, up to kMaxPartitionWork.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "format/entry.h"
+
+namespace tensorbundle::engine {
+
+// Steps of a check for overlaps: what a few thousand boxes may take that lie as no program
+// would put them.
+constexpr uint64_t kMaxPartitionWork = 16u << 20;
+
+// Elements of a tensor: per dimension the first, and how many.
+struct Box {
+  format::Shape begin;
+  format::Shape size;
+  friend bool operator==(const Box&, const Box&) = default;
+};
+
+Box WholeBox(const format::Shape& shape);
+
+// REQUIRES: the box lies inside a shape that format::NumElements() has accepted
+uint64_t Volume(const Box& box);
+
+// Errors: kBadSlice  another rank, or not inside the shape
+Result<Box> BoxOf(const format::Slice& slice, const format::Shape& shape);
+
+// The slice that TensorFlow's partitioned variables store for that part: with numbers for
+// all extents, also full ones.
+//
+// Errors: kBadSlice  another rank, not inside the shape, or without elements where the
+//                    tensor has some
+Result<format::Slice> SliceOf(const Box& box, const format::Shape& shape);
+
+// Whether the slice is all of the tensor, in whichever words.
+//
+// REQUIRES: BoxOf() accepts it
+bool IsWhole(const format::Slice& slice, const format::Shape& shape);
+
+// "0,2:-" as in TensorFlow's shape_and_slices.
+std::string SliceText(const format::Slice& slice);
+
+// Absent where the boxes share no element.
+std::optional<Box> Intersection(const Box& a, const Box& b);
+
+enum class Coverage : uint8_t { kFull, kPartial };
+
+// Errors: kBadSlice       a part is not inside the shape, or two of them overlap
+//         kMissingSlice   they do not cover the tensor, where that is asked for
+//         kLimitExceeded  more than format::kMaxSlices, or kMaxPartitionWork
+Status CheckParts(const format::Shape& shape, std::span<const format::Slice> parts,
+                  Coverage coverage);
+
+// The parts of one tensor, checked as they come.
+class PartSet {
+ public:
+  explicit PartSet(format::Shape shape);
+
+  // A refused part changes nothing.  Takes time in proportion to the parts that are there.
+  //
+  // Errors: kBadSlice       not inside the shape, or overlaps a part that is there
+  //         kLimitExceeded  more than format::kMaxSlices
+  Status Add(const format::Slice& slice);
+
+  // Errors: kMissingSlice
+  Status CheckCoverage() const;
+
+  const format::Shape& shape() const { return shape_; }
+  const std::vector<format::Slice>& slices() const { return slices_; }
+
+ private:
+  const format::Shape shape_;
+  std::vector<format::Slice> slices_;
+  std::vector<Box> boxes_;    // the same
+  uint64_t num_covered_ = 0;  // elements
+};
+
+// A part that holds some of what is wanted.
+struct PartOfBox {
+  size_t part = 0;  // its index
+  Box place;        // of the whole part in the tensor
+};
+
+// Which of the parts hold the elements of `wanted`, in the order of `parts`.
+//
+// REQUIRES: `wanted` lies inside the shape
+//
+// Errors: kBadSlice       a part is not inside the shape, or two of those overlap
+//         kMissingSlice   they do not cover `wanted`
+//         kLimitExceeded  kMaxPartitionWork
+Result<std::vector<PartOfBox>> FindParts(const format::Shape& shape,
+                                         std::span<const format::Slice> parts,
+                                         const Box& wanted);
+
+// The copy of the elements that two boxes share from the memory of one, the source, to that
+// of the other, the target.  Both are in C order, and hold nothing but their box.
+//
+// The shared elements are runs of memory, all of one size, in both.
+class BoxCopy {
+ public:
+  // REQUIRES: both boxes lie inside one shape, and share elements
+  BoxCopy(const Box& source, const Box& target, uint64_t element_size);
+
+  uint64_t num_runs() const { return num_runs_; }
+  uint64_t run_size() const { return run_size_; }        // bytes
+  uint64_t source_size() const { return source_.size; }  // bytes, of the whole box
+
+  // Where a run begins: bytes from the start of either memory.  They ascend with the run.
+  uint64_t SourceOffset(uint64_t run) const { return Locate(source_, run); }
+  uint64_t TargetOffset(uint64_t run) const { return Locate(target_, run); }
+
+  // The first run of the source that ends behind `offset`; num_runs() where none does.
+  uint64_t FirstRunAfter(uint64_t offset) const;
+
+  // Copies the shared elements among `bytes`, which the source has from `offset` on: any
+  // piece of it, that may begin and end inside of an element.
+  //
+  // REQUIRES: `target` is the memory of the whole target box
+  void Place(uint64_t offset, Bytes bytes, MutableBytes target) const;
+
+ private:
+  // One of the two memories.
+  struct Side {
+    uint64_t size = 0;              // bytes
+    uint64_t first = 0;             // bytes to the first run
+    std::vector<uint64_t> strides;  // bytes, per outer dimension
+  };
+
+  Side SideOf(const Box& box, const Box& common, uint64_t element_size) const;
+  uint64_t Locate(const Side& side, uint64_t run) const;
+
+  std::vector<uint64_t> counts_;  // of runs, per outer dimension
+  uint64_t num_runs_ = 1;
+  uint64_t run_size_ = 0;
+  Side source_;
+  Side target_;
+};
+
+}  // namespace tensorbundle::engine
