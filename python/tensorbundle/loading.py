@@ -7,21 +7,23 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tensorbundle import dtypes, reading
 from tensorbundle import tensors as _tensors
 from tensorbundle.config import Config, settings
+from tensorbundle.core import _core
 from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
 from tensorbundle.reports import LoadReport, LoadStages
 from tensorbundle.saving import check_backend
 
-__all__ = ["LoadedTensors", "load"]
+__all__ = ["LoadedTensors", "Loader", "load"]
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 
 class LoadedTensors(dict[str, Any]):
@@ -131,33 +133,94 @@ def load(
     (784, 128)
     """
     start = time.perf_counter()
-    chosen = settings(
-        "load", config, backend=backend, num_threads=num_threads,
-        block_size=block_size, queue_depth=queue_depth,
-    )  # fmt: skip
-    backend = chosen["backend"] or "auto"
-    check_backend(backend)
     if mmap and into is not None:
         raise ValueError(f"into= copies, so it cannot be combined with mmap={mmap!r}")
-    how = map_options(mmap, prefetch)
-    path = os.fspath(prefix)
-    checked = (not mmap) if verify is None else verify
-    options = reading.read_options(
-        verify=checked,
-        num_threads=chosen["num_threads"],
-        block_size=chosen["block_size"],
-        queue_depth=chosen["queue_depth"],
-        progress=progress,
-    )
+    loader = Loader.of(
+        prefix, mmap=mmap, prefetch=prefetch, verify=verify, backend=backend,
+        num_threads=num_threads, block_size=block_size, queue_depth=queue_depth,
+        progress=progress, config=config,
+    )  # fmt: skip
     wanted = None if names is None else _as_names(names)
-    maps = how if mmap else None
-    loaded = reading.of_current(
-        lambda: _load_once(path, wanted, into or {}, backend, options, maps)
-    )
-    loaded.report = dataclasses.replace(
-        loaded.report, seconds=time.perf_counter() - start, verified=checked
-    )
+    loaded = loader.run(lambda core: loader.read(core, wanted, into or {}))
+    loaded.report = dataclasses.replace(loaded.report, seconds=time.perf_counter() - start)
     return loaded
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """A way to load whose arguments are checked."""
+
+    path: str
+    backend: str
+    options: _core.ReadOptions
+    how: _core.MapOptions | None
+    """``None`` to read."""
+    verified: bool
+
+    @classmethod
+    def of(
+        cls,
+        prefix: str | os.PathLike[str],
+        *,
+        mmap: Mmap = False,
+        prefetch: Prefetch | None = None,
+        writable: bool = False,
+        verify: bool | None = None,
+        backend: str | None = None,
+        num_threads: int | None = None,
+        block_size: int | None = None,
+        queue_depth: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+        config: Config | None = None,
+    ) -> Loader:
+        """Check the arguments of `load`; with `writable`, maps are copy-on-write."""
+        chosen = settings(
+            "load", config, backend=backend, num_threads=num_threads,
+            block_size=block_size, queue_depth=queue_depth,
+        )  # fmt: skip
+        backend = chosen["backend"] or "auto"
+        check_backend(backend)
+        how = map_options(mmap, prefetch, writable=writable)
+        verified = (not mmap) if verify is None else verify
+        options = reading.read_options(
+            verify=verified,
+            num_threads=chosen["num_threads"],
+            block_size=chosen["block_size"],
+            queue_depth=chosen["queue_depth"],
+            progress=progress,
+        )
+        return cls(os.fspath(prefix), backend, options, how if mmap else None, verified)
+
+    def run(self, read: Callable[[_core.Bundle], T]) -> T:
+        """Open the checkpoint and read from it, again where it is replaced meanwhile."""
+        return reading.of_current(lambda: read(open_core(self.path, self.backend)))
+
+    def read(
+        self, core: _core.Bundle, names: list[str] | None, into: Mapping[str, Any]
+    ) -> LoadedTensors:
+        """Load tensors of an open checkpoint; names as for `load`."""
+        start = time.perf_counter()
+        wanted = names if names is not None else list(into) or core.names()
+        if self.how is not None:
+            arrays, report = reading.map_tensors(core, wanted, self.options, self.how)
+        else:
+            arrays, report = _read(core, wanted, into, self.options)
+        loaded = LoadedTensors(zip(wanted, arrays, strict=True))
+        loaded.report = LoadReport(
+            prefix=self.path,
+            num_tensors=len(loaded),
+            tensor_bytes=report["bytes"],
+            seconds=time.perf_counter() - start,
+            num_threads=report["num_threads"],
+            backend=_backend(report, self.backend),
+            verified=self.verified,
+            zero_copy_bytes=report.get("mapped_bytes", 0),
+            direct_bytes=report["direct_bytes"],
+            stages=LoadStages.of(report.get("stages", {})),
+            copied=report.get("copied", ()),
+            mmap_reason=report.get("mmap_reason", ""),
+        )
+        return loaded
 
 
 def _as_names(names: Iterable[str]) -> list[str]:
@@ -166,38 +229,6 @@ def _as_names(names: Iterable[str]) -> list[str]:
         if not isinstance(name, (str, bytes)):
             raise TypeError(f"names must be str, not {type(name).__name__}: {name!r}")
     return wanted
-
-
-def _load_once(
-    path: str,
-    names: list[str] | None,
-    into: Mapping[str, Any],
-    backend: str,
-    options: Any,
-    how: Any,
-) -> LoadedTensors:
-    core = open_core(path, backend)
-    wanted = names if names is not None else list(into) or core.names()
-    if how is not None:
-        arrays, report = reading.map_tensors(core, wanted, options, how)
-    else:
-        arrays, report = _read(core, wanted, into, options)
-    loaded = LoadedTensors(zip(wanted, arrays, strict=True))
-    loaded.report = LoadReport(
-        prefix=path,
-        num_tensors=len(loaded),
-        tensor_bytes=report["bytes"],
-        seconds=0.0,
-        num_threads=report["num_threads"],
-        backend=_backend(report, backend),
-        verified=False,
-        zero_copy_bytes=report.get("mapped_bytes", 0),
-        direct_bytes=report["direct_bytes"],
-        stages=LoadStages.of(report.get("stages", {})),
-        copied=report.get("copied", ()),
-        mmap_reason=report.get("mmap_reason", ""),
-    )
-    return loaded
 
 
 def _backend(report: dict[str, Any], backend: str) -> str:

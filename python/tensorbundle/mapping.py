@@ -15,8 +15,13 @@ _POLICIES = {False: "never", True: "local", "always": "always"}
 _PREFETCHES = ("normal", "sequential", "random", "willneed", "populate")
 
 
-def map_options(mmap: Mmap, prefetch: Prefetch | None) -> _core.MapOptions:
-    """Check how to map, and make what the core takes."""
+def map_options(
+    mmap: Mmap, prefetch: Prefetch | None, *, writable: bool = False
+) -> _core.MapOptions:
+    """Check how to map, and make what the core takes.
+
+    Writable maps are private: a page that is written to is copied first.
+    """
     try:
         policy = _POLICIES[mmap]
     except (KeyError, TypeError):
@@ -28,4 +33,4 @@ def map_options(mmap: Mmap, prefetch: Prefetch | None) -> _core.MapOptions:
         raise ValueError(
             "prefetch= is for the pages of a map, and mmap=False reads every tensor whole"
         )
-    return _core.MapOptions(policy=policy, prefetch=prefetch or "normal", writable=False)
+    return _core.MapOptions(policy=policy, prefetch=prefetch or "normal", writable=writable)
