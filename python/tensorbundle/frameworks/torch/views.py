@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = [
     "as_variable",
     "as_view",
     "check_dense",
+    "dtype_of_number",
+    "from_array",
     "name_of",
     "named_variables",
 ]
@@ -112,13 +115,40 @@ def as_variable(value: Any) -> Variable | None:
 
 
 def _assign(tensor: torch.Tensor, array: np.ndarray[Any, Any]) -> None:
-    if tensor.dtype in AS_INTEGER:
-        integer = np.uint16 if array.dtype.itemsize == 2 else np.uint8
-        source = torch.from_numpy(array.view(integer)).view(tensor.dtype)
-    else:
-        source = torch.from_numpy(array)
     with torch.no_grad():
-        tensor.copy_(source)
+        tensor.copy_(from_array(array))
+
+
+def from_array(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """View an array as a tensor of the same memory and dtype.
+
+    Raises
+    ------
+    TypeError
+        torch has no such dtype.
+    """
+    if array.dtype.isbuiltin == 1:
+        return torch.from_numpy(array)
+    integer, dtype = _from_integer(array.dtype)
+    return torch.from_numpy(array.view(integer)).view(dtype)
+
+
+@functools.cache
+def dtype_of_number(number: int) -> torch.dtype | None:
+    """Give the dtype by its DataType number; ``None`` where torch has none."""
+    for own, (_, own_number) in AS_INTEGER.items():
+        if own_number == number:
+            return own
+    plain = dtypes.numpy_dtype(number)
+    return next((own for own in PLAIN if str(own) == f"torch.{plain}"), None)
+
+
+@functools.cache
+def _from_integer(dtype: np.dtype[Any]) -> tuple[str, torch.dtype]:
+    found = dtype_of_number(dtypes.number_of(dtype) or 0)
+    if found is None:
+        raise TypeError(f"torch has no {dtype}")
+    return f"uint{8 * dtype.itemsize}", found
 
 
 def named_variables(target: Any) -> list[tuple[str, Any]] | None:
@@ -143,8 +173,4 @@ def as_tensor(value: np.ndarray[Any, Any], dtype: torch.dtype | None = None) -> 
 
 
 def _dtype_of(value: np.ndarray[Any, Any]) -> torch.dtype:
-    number = dtypes.number_of(value.dtype)
-    for dtype, (_, own) in AS_INTEGER.items():
-        if own == number:
-            return dtype
-    return torch.from_numpy(np.empty(0, dtype=value.dtype)).dtype
+    return from_array(np.empty(0, dtype=value.dtype)).dtype
