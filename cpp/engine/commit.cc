@@ -1,5 +1,6 @@
 #include "engine/commit.h"
 
+#include <cerrno>
 #include <random>
 #include <set>
 #include <utility>
@@ -59,6 +60,16 @@ Status Publication::MakeDirectory() {
   return storage_.SyncDirectory(io::DirectoryOf(directory_));
 }
 
+// Whoever made the directory, a save that was killed or the caller a moment ago, may not
+// have synced its name.
+Status Publication::SyncParentOfNew() {
+  if (durability_ == Durability::kNone) return Status();
+  Status status = storage_.SyncDirectory(io::DirectoryOf(directory_));
+  // One that may not be read cannot be synced; the directory is not ours.
+  const int error = status.error_number();
+  return error == EACCES || error == EPERM ? Status() : std::move(status);
+}
+
 Status Publication::TakeLock() {
   auto lock = storage_.TryLock(format::LockPath(prefix_));
   if (lock.ok()) {
@@ -75,14 +86,19 @@ Status Publication::LookAround(uint32_t num_shards) {
   TB_ASSIGN_OR_RETURN(const std::vector<std::string> names, storage_.List(directory_));
   const std::string base = io::BaseNameOf(prefix_);
   std::set<uint32_t> counts;  // in the names of data files that are there
+  bool is_new = true;         // for all we know: nothing but hidden files, such as locks
   for (const std::string& name : names) {
     if (format::IsTemporaryName(name, base)) {
       TB_RETURN_IF_ERROR(storage_.Remove(Join(directory_, name)));
-    } else if (const auto shard = format::ParseShardName(name, base)) {
+      continue;
+    }
+    is_new = is_new && name.starts_with('.');
+    if (const auto shard = format::ParseShardName(name, base)) {
       counts.insert(shard->num_shards);
       old_shards_.push_back(Join(directory_, name));
     }
   }
+  if (is_new && !made_directory_) TB_RETURN_IF_ERROR(SyncParentOfNew());
   num_shards_ = num_shards;
   while (counts.contains(num_shards_)) ++num_shards_;
   if (num_shards_ > format::kMaxShards) {

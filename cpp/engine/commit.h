@@ -1,8 +1,8 @@
 // How a bundle becomes visible: all of it or nothing, durable when it returns.
 //
 //   0  take the lock .PREFIX.tensorbundle-lock, at once or not at all; sweep temporary files
-//   that
-//      a killed save of this prefix left behind
+//      that a killed save of this prefix left behind; fsync the parent of a directory that
+//      was just made, or that holds only hidden files and so may have been
 //   1  choose the shard count in the names such that no data file of that count
 //      exists: the old index and its data stay valid until step 6
 //   2  create every shard under a temporary name, in the same directory
@@ -76,6 +76,7 @@ class Publication {
   Publication(io::Storage& storage, std::string prefix, Durability durability);
 
   Status MakeDirectory();
+  Status SyncParentOfNew();
   Status TakeLock();
   Status LookAround(uint32_t num_shards);
   void Remember(const std::string& temporary_path, const std::string& final_path);

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
 #include "engine/tensors.h"
 #include "format/naming.h"
 #include "io/faulty_storage.h"
@@ -67,6 +71,32 @@ TEST(CommitTest, ANewDirectoryIsSyncedInItsParentToo) {
   const auto steps = Steps(storage);
   EXPECT_EQ(steps[1], "make_directory new");
   EXPECT_EQ(steps[2], "sync_directory .");
+}
+
+// A save that was killed may have made it, and not come as far as to sync its name.
+TEST(CommitTest, AnEmptyDirectoryIsSyncedInItsParentAsIfItWereNew) {
+  const auto memory = io::MakeMemoryStorage();
+  ASSERT_TRUE(memory->MakeDirectory("a").ok());
+  ASSERT_TRUE(memory->MakeDirectory("a/empty").ok());
+  io::FaultyStorage storage(*memory);
+  ASSERT_TRUE(Save(storage, "a/empty/x", {}, {}).ok());
+  const auto is_of_parent = [](const std::string& step) { return step == "sync_directory a"; };
+  auto steps = Steps(storage);
+  EXPECT_EQ(std::count_if(steps.begin(), steps.end(), is_of_parent), 1);
+  ASSERT_TRUE(Save(storage, "a/empty/y", {}, {}).ok());
+  steps = Steps(storage);
+  EXPECT_EQ(std::count_if(steps.begin(), steps.end(), is_of_parent), 1) << "not empty";
+}
+
+TEST(CommitTest, AParentThatMayNotBeReadIsNoReasonToRefuse) {
+  const auto memory = io::MakeMemoryStorage();
+  ASSERT_TRUE(memory->MakeDirectory("empty").ok());
+  for (const auto& [error, is_refused] : {std::pair{EACCES, false}, std::pair{EIO, true}}) {
+    io::FaultyStorage storage(*memory);
+    storage.FailCall(
+        {.operation = Operation::kSyncDirectory, .nth = 1, .error_number = error});
+    EXPECT_EQ(Publication::Begin(storage, "empty/x", 1, Durability::kFull).ok(), !is_refused);
+  }
 }
 
 TEST(CommitTest, WithoutDurabilityNothingIsSynced) {
