@@ -1,0 +1,404 @@
+// Power cuts in the middle of saves: in every state that a disk may be left in
+// (io/crash_states.h), a whole bundle loads, the one of the last save that returned or of a
+// later one; nothing foreign has changed; what is left over, the next save sweeps.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+
+#include "engine/tensors.h"
+#include "format/naming.h"
+#include "io/crash_states.h"
+#include "io/faulty_storage.h"
+
+namespace tensorbundle::engine {
+namespace {
+
+using io::CrashStates;
+using io::DiskImage;
+using io::Effect;
+using io::NameOrder;
+using Kind = Effect::Kind;
+
+constexpr char kPrefix[] = "d/x";
+constexpr NameOrder kBoth[] = {NameOrder::kJournal, NameOrder::kAny};
+
+// Names that are nearly those of the bundle's files.
+constexpr const char* kForeign[] = {
+    "d/x",
+    "d/x2.index",
+    "d/x.data-00000-of-0001",
+    "d/x-1.index",
+    "d/.x.index.tmp",
+    "d/x.index.tmp.0123456789abcdef",
+    "d/.y.index.tmp.0123456789abcdef",
+};
+
+struct Attempt {
+  const TestTensors* tensors;
+  size_t begin = 0;  // in the log
+  size_t end = 0;
+  bool returned = false;  // without an error
+};
+
+// What was asked for, and by which saves.
+struct Story {
+  DiskImage before;
+  const TestTensors* old = nullptr;  // what `before` holds; null: nothing
+  std::vector<Effect> log;
+  std::vector<Attempt> attempts;
+  size_t begin = 0;  // of the changes to cut the power after
+};
+
+struct Totals {
+  size_t points = 0;
+  size_t states = 0;
+  size_t sampled = 0;  // points
+  size_t faults = 0;
+  std::string first_fault;
+};
+
+struct ThreeTensors : TestTensors {
+  ThreeTensors(unsigned seed, size_t size) : TestTensors(seed) {
+    for (int i = 0; i < 3; ++i) Add("t" + std::to_string(i), size + 100 * seed);
+  }
+};
+
+SaveOptions Options(uint32_t num_shards = 2) {
+  SaveOptions options;
+  options.num_shards = num_shards;
+  options.num_threads = 1;  // so that the log is the same every time
+  options.block_size = 64u << 10;
+  return options;
+}
+
+class CrashTest : public ::testing::Test {
+ protected:
+  CrashTest() : memory_(io::MakeMemoryStorage()), storage_(*memory_) {}
+
+  void SetUp() override { start_ = std::chrono::steady_clock::now(); }
+
+  void TearDown() override {
+    if (shown_.states == 0) return;
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
+    std::printf(
+        "  %s: %zu crash states at %zu points (%zu of these sampled), %.0f per second\n",
+        ::testing::UnitTest::GetInstance()->current_test_info()->name(), shown_.states,
+        shown_.points, shown_.sampled, static_cast<double>(shown_.states) / elapsed.count());
+  }
+
+  // A directory with foreign files and maybe a bundle, all of it durable.
+  void Prepare(const TestTensors* old) {
+    ASSERT_TRUE(memory_->MakeDirectory("d").ok());
+    for (const char* path : kForeign) {
+      const auto file = memory_->Create(path);
+      ASSERT_TRUE(file.ok() && (*file)->WriteAt(0, AsBytes(path)).ok());
+    }
+    if (old != nullptr) {
+      ASSERT_TRUE(Save(*memory_, kPrefix, old->views(), Options()).ok());
+    }
+    story_.before = io::ImageOf(*memory_, "d");
+    story_.old = old;
+  }
+
+  Status SaveNow(const TestTensors& tensors, io::Storage& storage,
+                 const SaveOptions& options) {
+    story_.attempts.push_back({&tensors, storage_.log().size()});
+    const Status status = Save(storage, kPrefix, tensors.views(), options).status();
+    story_.log = storage_.log();
+    story_.attempts.back().end = story_.log.size();
+    story_.attempts.back().returned = status.ok();
+    return status;
+  }
+
+  void SaveNow(const TestTensors& tensors, const SaveOptions& options = Options()) {
+    ASSERT_TRUE(SaveNow(tensors, storage_, options).ok());
+  }
+
+  // What may be found when the power goes after so many changes: null for nothing.
+  static std::vector<const TestTensors*> Allowed(const Story& story, size_t point) {
+    std::vector<const TestTensors*> allowed = {story.old};
+    for (const Attempt& attempt : story.attempts) {
+      if (attempt.returned && attempt.end <= point) allowed.clear();
+      if (attempt.begin < point) allowed.push_back(attempt.tensors);
+    }
+    return allowed;
+  }
+
+  // What is wrong with a state; empty where nothing is.
+  std::string FaultOf(const DiskImage& image,
+                      const std::vector<const TestTensors*>& allowed) const {
+    for (const auto& [path, content] : story_.before.files) {
+      const bool is_foreign =
+          std::find(std::begin(kForeign), std::end(kForeign), path) != std::end(kForeign);
+      const auto found = image.files.find(path);
+      if (is_foreign && (found == image.files.end() || found->second != content)) {
+        return path + " was changed";
+      }
+    }
+    const std::shared_ptr<io::Storage> storage = io::MakeStorageFrom(image);
+    const bool holds =
+        std::any_of(allowed.begin(), allowed.end(), [&](const TestTensors* tensors) {
+          return tensors == nullptr ? !storage->Exists("d/x.index").value()
+                                    : ExpectHolds(storage, kPrefix, *tensors).ok();
+        });
+    if (!holds) return "no whole bundle, or an older one than the last save that returned";
+    return FaultAfterTheNextSave(storage);
+  }
+
+  std::string FaultAfterTheNextSave(const std::shared_ptr<io::Storage>& storage) const {
+    const auto saved = Save(*storage, kPrefix, next_.views(), Options());
+    if (!saved.ok()) return "the next save fails: " + saved.status().ToString();
+    if (!ExpectHolds(storage, kPrefix, next_).ok()) return "the next save does not load";
+    const size_t foreign = story_.before.files.empty() ? 0 : std::size(kForeign);
+    const size_t names = storage->List("d")->size();
+    if (names == foreign + 3) return "";  // its index and two shards
+    return std::to_string(names - foreign - 3) + " files left over by the next save";
+  }
+
+  // Cuts the power everywhere.
+  Totals CutPower(const Story& story, NameOrder order) const {
+    const CrashStates crashes(story.before, story.log);
+    std::vector<size_t> points = crashes.Points();
+    for (const Attempt& attempt : story.attempts) points.push_back(attempt.end);
+    Totals totals;
+    for (const size_t point : points) {
+      if (point < story.begin) continue;
+      const auto allowed = Allowed(story, point);
+      const auto count = crashes.ForEach({point, order}, [&](const DiskImage& image) {
+        const std::string fault = FaultOf(image, allowed);
+        if (fault.empty()) return;
+        if (totals.faults++ == 0) totals.first_fault = Describe(story, point, image) + fault;
+      });
+      ++totals.points;
+      totals.states += count.states;
+      totals.sampled += count.sampled;
+    }
+    return totals;
+  }
+
+  static std::string Describe(const Story& story, size_t point, const DiskImage& image) {
+    std::string text = "after change " + std::to_string(point);
+    if (point > 0) text += " (" + story.log[point - 1].path + ")";
+    for (const auto& [path, content] : image.files) {
+      text += "\n  " + path + ": " + std::to_string(content.size()) + " bytes";
+    }
+    return text + "\n";
+  }
+
+  void ExpectSurvives() {
+    for (const NameOrder order : kBoth) {
+      const Totals totals = CutPower(story_, order);
+      EXPECT_EQ(totals.faults, 0u) << totals.first_fault;
+      EXPECT_GT(totals.states, totals.points / 2);
+      shown_.points += totals.points;
+      shown_.states += totals.states;
+      shown_.sampled += totals.sampled;
+    }
+  }
+
+  // The story without one change, or with one moved.
+  Story Without(size_t change) const {
+    Story story = story_;
+    story.log.erase(story.log.begin() + static_cast<ptrdiff_t>(change));
+    for (Attempt& attempt : story.attempts) {
+      attempt.begin -= attempt.begin > change;
+      attempt.end -= attempt.end > change;
+    }
+    return story;
+  }
+  Story WithMoved(size_t from, size_t to) const {
+    Story story = story_;
+    const Effect effect = story.log[from];
+    story.log.erase(story.log.begin() + static_cast<ptrdiff_t>(from));
+    story.log.insert(story.log.begin() + static_cast<ptrdiff_t>(to), effect);
+    return story;
+  }
+
+  // The first change of that kind whose path, or new path, ends so.
+  size_t Find(Kind kind, const std::string& ending) const {
+    const auto found =
+        std::find_if(story_.log.begin(), story_.log.end(), [&](const Effect& effect) {
+          return effect.kind == kind &&
+                 (effect.path.ends_with(ending) || effect.destination.ends_with(ending));
+        });
+    EXPECT_NE(found, story_.log.end()) << ending;
+    return static_cast<size_t>(found - story_.log.begin());
+  }
+
+  const std::unique_ptr<io::Storage> memory_;
+  io::RecordingStorage storage_;
+  Story story_;
+  Totals shown_;
+  std::chrono::steady_clock::time_point start_;
+  const ThreeTensors old_{1, 600};
+  const ThreeTensors new_{2, 3000};
+  const ThreeTensors newer_{3, 2000};
+  const ThreeTensors next_{4, 300};
+};
+
+TEST_F(CrashTest, AFirstSave) {
+  Prepare(nullptr);
+  SaveNow(new_);
+  ExpectSurvives();
+}
+
+TEST_F(CrashTest, AFirstSaveInANewDirectory) {
+  SaveNow(new_);
+  ExpectSurvives();
+}
+
+TEST_F(CrashTest, AnOverwrite) {
+  Prepare(&old_);
+  SaveNow(new_);
+  ExpectSurvives();
+}
+
+// The names of data files come round again, and removals of older ones are still pending.
+TEST_F(CrashTest, SavesAfterAnOverwrite) {
+  Prepare(&old_);
+  SaveNow(new_);
+  SaveNow(newer_);
+  SaveNow(old_, Options(3));
+  SaveNow(new_, Options(1));
+  ExpectSurvives();
+}
+
+// Several writes to each file, of which any may be missing: too many to try all.
+TEST_F(CrashTest, AnOverwriteByLargerTensors) {
+  const ThreeTensors large(5, 70'000);
+  Prepare(&old_);
+  SaveNow(large);
+  EXPECT_GT(std::count_if(story_.log.begin(), story_.log.end(),
+                          [](const Effect& e) { return e.kind == Kind::kWrite; }),
+            6);
+  ExpectSurvives();
+}
+
+TEST_F(CrashTest, ASaveThatFailsAndRemovesWhatItMade) {
+  Prepare(&old_);
+  SaveNow(new_);
+  const DiskImage before = story_.before;
+  io::FaultyStorage counting(storage_);
+  ASSERT_TRUE(SaveNow(newer_, counting, Options()).ok());
+  for (uint64_t k = 1; k <= counting.calls(); ++k) {
+    const auto memory = io::MakeStorageFrom(before);
+    io::RecordingStorage recording(*memory);
+    io::FaultyStorage faulty(recording);
+    faulty.FailCall({.operation = {}, .nth = k, .error_number = ENOSPC});
+    const bool returned = Save(faulty, kPrefix, new_.views(), Options()).ok();
+    story_.log = recording.log();
+    story_.attempts = {{&new_, 0, story_.log.size(), returned}};
+    SCOPED_TRACE("failed at call " + std::to_string(k));
+    ExpectSurvives();
+  }
+}
+
+// A killed process leaves the machine running: what it had not synced may be lost when the
+// power goes later, and the save that has returned meanwhile must not depend on it.
+class CrashAfterDeathTest : public CrashTest {
+ protected:
+  void DieEverywhere(bool in_new_directory) {
+    if (!in_new_directory) Prepare(&old_);
+    const DiskImage before = story_.before;
+    for (uint64_t k = 1;; ++k) {
+      const auto memory = io::MakeStorageFrom(before);
+      io::RecordingStorage recording(*memory);
+      io::FaultyStorage dying(recording);
+      dying.FailCall({.operation = {}, .nth = k, .error_number = EIO, .for_ever = true});
+      const bool survived = Save(dying, kPrefix, new_.views(), Options()).ok();
+      const size_t died = recording.log().size();
+      ASSERT_TRUE(Save(recording, kPrefix, newer_.views(), Options()).ok());
+      story_.log = recording.log();
+      story_.attempts = {{&new_, 0, died, survived}, {&newer_, died, story_.log.size(), true}};
+      story_.begin = died;
+      SCOPED_TRACE("died at call " + std::to_string(k));
+      ExpectSurvives();
+      if (survived) break;
+    }
+  }
+};
+
+TEST_F(CrashAfterDeathTest, OfAnOverwrite) { DieEverywhere(false); }
+TEST_F(CrashAfterDeathTest, OfAFirstSaveInANewDirectory) { DieEverywhere(true); }
+
+// After the power cut the next save meets one, too.
+TEST_F(CrashTest, APowerCutInTheSaveAfterAPowerCut) {
+  Prepare(&old_);
+  SaveNow(new_);
+  const CrashStates crashes(story_.before, story_.log);
+  std::vector<std::pair<DiskImage, bool>> left;  // and whether it holds the new bundle
+  for (const size_t point : crashes.Points()) {
+    size_t seen = 0;
+    crashes.ForEach({point, NameOrder::kAny}, [&](const DiskImage& image) {
+      if (seen++ % 7 != 0) return;
+      left.emplace_back(image, ExpectHolds(io::MakeStorageFrom(image), kPrefix, new_).ok());
+    });
+  }
+  EXPECT_GT(left.size(), 10u);
+  for (const auto& [image, is_new] : left) {
+    const auto memory = io::MakeStorageFrom(image);
+    io::RecordingStorage recording(*memory);
+    ASSERT_TRUE(Save(recording, kPrefix, newer_.views(), Options()).ok());
+    story_.before = image;
+    story_.old = is_new ? &new_ : &old_;
+    story_.log = recording.log();
+    story_.attempts = {{&newer_, 0, story_.log.size(), true}};
+    ExpectSurvives();
+  }
+}
+
+// ---- that the tests above can fail -------------------------------------------------------
+
+TEST_F(CrashTest, WithoutAnyOneOfTheSyncsABundleIsLost) {
+  SaveNow(old_);  // in a new directory
+  SaveNow(new_);
+  size_t syncs = 0;
+  for (size_t change = 0; change < story_.log.size(); ++change) {
+    const Effect& effect = story_.log[change];
+    if (effect.kind != Kind::kSync && effect.kind != Kind::kSyncDirectory) continue;
+    ++syncs;
+    EXPECT_GT(CutPower(Without(change), NameOrder::kAny).faults, 0u)
+        << "without the sync of " << effect.path << ", change " << change;
+  }
+  EXPECT_EQ(syncs, 2 * 5 + 1u);  // two shards, the index, the directory twice; its parent
+}
+
+TEST_F(CrashTest, WithTheIndexRenamedBeforeItsShardsABundleIsLost) {
+  Prepare(&old_);
+  SaveNow(new_);
+  const size_t commit = Find(Kind::kRename, "x.index");
+  const size_t shards = Find(Kind::kRename, "x.data-00000-of-00003");
+  const Story story = WithMoved(commit, shards);
+  for (const NameOrder order : kBoth) EXPECT_GT(CutPower(story, order).faults, 0u);
+}
+
+TEST_F(CrashTest, WithTheIndexRenamedBeforeItIsSyncedABundleIsLost) {
+  Prepare(&old_);
+  SaveNow(new_);
+  const size_t commit = Find(Kind::kRename, "x.index");
+  const Story story = WithMoved(commit, commit - 1);
+  for (const NameOrder order : kBoth) EXPECT_GT(CutPower(story, order).faults, 0u);
+}
+
+TEST_F(CrashTest, WithTheOldShardsRemovedBeforeTheCommitABundleIsLost) {
+  Prepare(&old_);
+  SaveNow(new_);
+  const size_t removal = Find(Kind::kRemove, "x.data-00000-of-00002");
+  const Story story = WithMoved(removal, Find(Kind::kRename, "x.index"));
+  for (const NameOrder order : kBoth) EXPECT_GT(CutPower(story, order).faults, 0u);
+}
+
+TEST_F(CrashTest, WithTheOldShardsRemovedBeforeTheLastSyncABundleIsLost) {
+  Prepare(&old_);
+  SaveNow(new_);
+  const size_t removal = Find(Kind::kRemove, "x.data-00000-of-00002");
+  const Story story = WithMoved(removal, Find(Kind::kRename, "x.index") + 1);
+  EXPECT_GT(CutPower(story, NameOrder::kAny).faults, 0u);
+}
+
+}  // namespace
+}  // namespace tensorbundle::engine
