@@ -1,8 +1,21 @@
 #include "base/bytes.h"
 
+#include <algorithm>
 #include <string>
 
 namespace tensorbundle {
+namespace {
+
+// With a constant size the compiler makes one instruction of many words.
+template <size_t kWord>
+void ReverseWordsOf(MutableBytes bytes) {
+  for (size_t at = 0; at < bytes.size(); at += kWord) {
+    const auto word = bytes.subspan(at).first<kWord>();
+    std::reverse(word.begin(), word.end());
+  }
+}
+
+}  // namespace
 
 Result<Bytes> Subspan(Bytes bytes, uint64_t offset, uint64_t size) {
   // Two comparisons, not offset + size > n: the sum could wrap around.
@@ -20,6 +33,15 @@ std::string_view AsText(Bytes bytes) {
 
 Bytes AsBytes(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+void ReverseWords(MutableBytes bytes, size_t word) {
+  switch (word) {
+    case 2: return ReverseWordsOf<2>(bytes);
+    case 4: return ReverseWordsOf<4>(bytes);
+    case 8: return ReverseWordsOf<8>(bytes);
+    default: return;
+  }
 }
 
 }  // namespace tensorbundle

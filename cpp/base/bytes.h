@@ -26,4 +26,9 @@ Result<Bytes> Subspan(Bytes bytes, uint64_t offset, uint64_t size);
 std::string_view AsText(Bytes bytes);
 Bytes AsBytes(std::string_view text);
 
+// Reverses each run of `word` bytes: from one byte order to the other.
+//
+// REQUIRES: `word` is 1, 2, 4 or 8, and divides the number of bytes
+void ReverseWords(MutableBytes bytes, size_t word);
+
 }  // namespace tensorbundle

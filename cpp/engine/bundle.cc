@@ -100,17 +100,14 @@ Status Bundle::CheckReadable(const format::Entry& entry) const {
                   "stored in " + std::to_string(entry.slices.size()) +
                       " parts; partitioned tensors are listed, not read");
   }
-  if (entry.dtype == format::DType::kVariant) {
-    return Status(Code::kUnsupportedDType, "variants cannot be read without TensorFlow");
-  }
-  if (header_.big_endian) {
-    return Status(Code::kUnsupportedEndianness, "the bundle is big-endian");
-  }
   return Status();
 }
 
 Result<Bundle::View> Bundle::Map(const format::Entry& entry, io::MapAccess access) const {
   TB_RETURN_IF_ERROR(CheckReadable(entry));
+  if (IsForeign(entry)) {
+    return Status(Code::kUnsupportedEndianness, "a big-endian tensor is read, not mapped");
+  }
   std::shared_ptr<const io::MappedFile> file;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

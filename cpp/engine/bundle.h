@@ -19,6 +19,7 @@
 
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -68,6 +69,7 @@ class Bundle {
     Bytes bytes;
   };
   // Errors: kOutOfBounds, kMissingShard, kCheckpointGone, those of CheckReadable()
+  //         kUnsupportedEndianness  IsForeign(entry)
   Result<View> Map(const format::Entry& entry, io::MapAccess access) const;
 
   // Errors: kMissingShard, kCheckpointGone, kNotRegularFile, kSystem
@@ -75,12 +77,19 @@ class Bundle {
   // Past the page cache, where the storage can (io::Storage::OpenDirect).
   Result<std::unique_ptr<io::ReadableFile>> OpenShardDirect(uint32_t shard) const;
 
-  // Whether the tensor's bytes can be read as one run, in this machine's byte order.
+  // Whether the tensor's bytes can be read as one run.
   //
   // Errors: kUnsupportedLayout  the tensor is partitioned
-  //         kUnsupportedDType   a variant
-  //         kUnsupportedEndianness
   Status CheckReadable(const format::Entry& entry) const;
+
+  // In which order the words of tensors are stored.
+  std::endian byte_order() const {
+    return header_.big_endian ? std::endian::big : std::endian::little;
+  }
+  // Whether the tensor's numbers are stored in the other byte order than this machine's.
+  bool IsForeign(const format::Entry& entry) const {
+    return header_.big_endian && format::InfoOf(entry.dtype).swap_size > 1;
+  }
 
   // Why a shard is better read than mapped; empty where a map does.
   std::string WhyNotMap(uint32_t shard) const;

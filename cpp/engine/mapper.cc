@@ -121,7 +121,8 @@ Result<MappedTensors> MapTensors(const Bundle& bundle, std::span<const ReadReque
     const format::Entry& entry = requests[i].entry;
     // What cannot be read cannot be mapped, and has no shard to ask about.
     TB_RETURN_IF_ERROR(bundle.CheckReadable(entry).WithKey(requests[i].name));
-    std::string why_not = shards.WhyNot(entry.shard_id);
+    std::string why_not =
+        bundle.IsForeign(entry) ? "the bundle is big-endian" : shards.WhyNot(entry.shard_id);
     if (why_not.empty()) {
       auto view = bundle.Map(entry, access);
       if (view.ok()) {

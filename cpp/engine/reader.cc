@@ -10,13 +10,14 @@
 #include "base/arithmetic.h"
 #include "base/text.h"
 #include "checksum/crc32c.h"
+#include "engine/byte_order.h"
 #include "engine/job_reader.h"
 #include "engine/page_supply.h"
 #include "engine/read_plan.h"
 #include "engine/shared_file.h"
 #include "engine/thread_pool.h"
 #include "engine/worker.h"
-#include "format/string_tensor.h"
+#include "format/elements.h"
 #include "io/aligned_buffer.h"
 #include "io/backend.h"
 
@@ -77,6 +78,9 @@ class ReadOperation {
     report_.plan_seconds = SecondsSince(start);
     TB_RETURN_IF_ERROR(RunAllJobs());
     TB_RETURN_IF_ERROR(CompareChecksums());
+    if (bundle_.byte_order() == std::endian::big) {
+      TB_RETURN_IF_ERROR(ReverseDestinations(requests_, report_.num_threads));
+    }
     report_.direct_bytes = direct_bytes_;
     report_.seconds = SecondsSince(start);
     return report_;
@@ -143,8 +147,9 @@ class ReadOperation {
     return Status();
   }
 
-  bool IsString(uint32_t request) const {
-    return requests_[request].entry.dtype == format::DType::kString;
+  // Whether the tensor's checksum is not that of its bytes: of strings and variants.
+  bool IsEncoded(uint32_t request) const {
+    return !format::HasElementSize(requests_[request].entry.dtype);
   }
 
   void MakeJobs() {
@@ -152,7 +157,7 @@ class ReadOperation {
     for (uint32_t i = 0; i < requests_.size(); ++i) {
       if (sound_[i] == 0) continue;  // no bytes, so no job
       const format::Entry& entry = requests_[i].entry;
-      const bool whole = IsString(i) && requests_[i].out.empty();
+      const bool whole = IsEncoded(i) && requests_[i].out.empty();
       ranges[i] = {entry.shard_id, entry.offset, entry.size, whole};
       report_.bytes += entry.size;
       ++report_.num_tensors;
@@ -209,8 +214,8 @@ class ReadOperation {
     TB_ASSIGN_OR_RETURN(io::ReadableFile* const file,
                         shard.file.Get([&] { return OpenShard(job.shard, shard.bytes); }));
     Status status;
-    if (IsString(job.ranges.front()) && requests_[job.ranges.front()].out.empty()) {
-      status = CheckStrings(requests_[job.ranges.front()]);
+    if (IsEncoded(job.ranges.front()) && requests_[job.ranges.front()].out.empty()) {
+      status = CheckElements(requests_[job.ranges.front()]);
       context.AddDone(job.end - job.begin);
     } else {
       status = ReadJobFrom(*file, index, scratch, worker, context);
@@ -257,12 +262,12 @@ class ReadOperation {
     return cached.ok() && *cached < kMostlyCached;
   }
 
-  Status CheckStrings(const ReadRequest& request) const {
+  Status CheckElements(const ReadRequest& request) const {
     TB_ASSIGN_OR_RETURN(const auto file, bundle_.OpenShard(request.entry.shard_id));
     TB_ASSIGN_OR_RETURN(const auto stored, io::AlignedBuffer::Allocate(request.entry.size));
     TB_RETURN_IF_ERROR(file->ReadAt(request.entry.offset, stored.bytes()));
-    TB_ASSIGN_OR_RETURN(const uint64_t count, format::NumElements(request.entry.shape, 1));
-    return format::DecodeStrings(stored.bytes(), count, request.entry.crc32c, true).status();
+    return format::DecodeElements(request.entry, stored.bytes(), bundle_.byte_order(), true)
+        .status();
   }
 
   Status CompareChecksums() {
@@ -271,8 +276,8 @@ class ReadOperation {
     for (const std::vector<PartChecksum>& of_job : parts_) AddParts(of_job, crcs);
     for (uint32_t i = 0; i < requests_.size(); ++i) {
       const checksum::MaskedCrc32c stored = requests_[i].entry.crc32c;
-      // Strings carry a checksum of another kind, which their decoder compares.
-      if (sound_[i] == 0 || IsString(i) || checksum::Mask(crcs[i]) == stored) continue;
+      // Those carry a checksum of another kind, which their decoder compares.
+      if (sound_[i] == 0 || IsEncoded(i) || checksum::Mask(crcs[i]) == stored) continue;
       TB_RETURN_IF_ERROR(
           Report(i, Status(Code::kDataChecksumMismatch,
                            "the " + std::to_string(requests_[i].entry.size) +

@@ -31,8 +31,9 @@ namespace tensorbundle::engine {
 struct ReadRequest {
   std::string name;  // for messages
   format::Entry entry;
-  // Of entry.size bytes; or empty: check the tensor only.  A string tensor arrives
-  // encoded; whoever decodes it checks it (format/string_tensor.h).
+  // Of entry.size bytes; or empty: check the tensor only.  Numbers arrive in this machine's
+  // byte order, strings and variants encoded; whoever decodes them checks them
+  // (format/elements.h).
   MutableBytes out;
   bool fresh = false;  // nobody has touched that memory yet, so its pages are missing
 };

@@ -94,11 +94,7 @@ class StridedSource final : public StagedSource {
     } else {
       CopyStrided(source, stride, count, out);
     }
-    if (layout_.swap_size > 1) {
-      for (std::byte* p = out; p != out + count * item; p += layout_.swap_size) {
-        std::reverse(p, p + layout_.swap_size);
-      }
-    }
+    ReverseWords({out, count * item}, layout_.swap_size);
     if (layout_.negate_all) FlipSigns(out, count * item, 0, 1);
     if (layout_.negate_imaginary) FlipSigns(out, count * item, 1, 2);
   }

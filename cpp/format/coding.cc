@@ -44,6 +44,15 @@ size_t LoadVarint(Bytes bytes, int bits, uint64_t& value) {
   return 0;
 }
 
+template <typename Word>
+Word Reversed(Word value) {
+  Word reversed = 0;
+  for (size_t i = 0; i < sizeof(value); ++i) {
+    reversed = static_cast<Word>(reversed << 8 | (value >> (8 * i) & 0xff));
+  }
+  return reversed;
+}
+
 }  // namespace
 
 void PutFixed32(std::string& out, uint32_t value) { PutLittleEndian(out, value, 4); }
@@ -77,6 +86,14 @@ size_t VarintSize(uint64_t value) {
 uint32_t LoadFixed32(Bytes bytes) { return static_cast<uint32_t>(LoadLittleEndian(bytes, 4)); }
 
 uint64_t LoadFixed64(Bytes bytes) { return LoadLittleEndian(bytes, 8); }
+
+uint32_t InOrder(std::endian order, uint32_t value) {
+  return order == std::endian::little ? value : Reversed(value);
+}
+
+uint64_t InOrder(std::endian order, uint64_t value) {
+  return order == std::endian::little ? value : Reversed(value);
+}
 
 bool Cursor::ReadFixed32(uint32_t& value) {
   Bytes bytes;

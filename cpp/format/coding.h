@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -25,6 +26,10 @@ size_t VarintSize(uint64_t value);  // bytes that PutVarint64 appends
 // REQUIRES: bytes.size() >= 4, and 8
 uint32_t LoadFixed32(Bytes bytes);
 uint64_t LoadFixed64(Bytes bytes);
+
+// `value` as it is, or with its bytes turned round: a word of a file in `order`.
+uint32_t InOrder(std::endian order, uint32_t value);
+uint64_t InOrder(std::endian order, uint64_t value);
 
 class Cursor {
  public:

@@ -16,11 +16,13 @@ constexpr uint64_t kMaxSize = INT64_MAX;  // BundleEntryProto.size is an int64
 // The checksum of the sizes as little-endian words, a few hundred at a time.
 class SizesChecksum {
  public:
+  explicit SizesChecksum(std::endian order = std::endian::little) : order_(order) {}
+
   void Add(uint64_t size) {
     if (size <= UINT32_MAX) {
-      PutFixed32(words_, static_cast<uint32_t>(size));
+      PutFixed32(words_, InOrder(order_, static_cast<uint32_t>(size)));
     } else {
-      PutFixed64(words_, size);
+      PutFixed64(words_, InOrder(order_, size));
     }
     if (words_.size() >= kBatch) Flush();
   }
@@ -38,6 +40,7 @@ class SizesChecksum {
     words_.clear();
   }
 
+  const std::endian order_;
   std::string words_;
   checksum::Crc32c crc_;
 };
@@ -62,9 +65,9 @@ Status ChecksumMismatch(std::string_view what, checksum::MaskedCrc32c stored,
 
 // Reads the sizes without keeping them: nothing is allocated for a number of elements
 // before that many sizes were there and added up to the bytes that follow.
-Result<Sizes> CheckSizes(Bytes stored, uint64_t num_elements) {
+Result<Sizes> CheckSizes(Bytes stored, uint64_t num_elements, std::endian order) {
   Cursor cursor(stored);
-  SizesChecksum checksum;
+  SizesChecksum checksum(order);
   uint64_t total = 0;
   for (uint64_t i = 0; i < num_elements; ++i) {
     uint64_t size = 0;
@@ -87,7 +90,7 @@ Result<Sizes> CheckSizes(Bytes stored, uint64_t num_elements) {
                       " bytes after their lengths, the tensor has " +
                       std::to_string(stored.size()) + " with them");
   }
-  sizes.stored = checksum::MaskedCrc32c(stored_crc);
+  sizes.stored = checksum::MaskedCrc32c(InOrder(order, stored_crc));
   sizes.computed = checksum::Mask(checksum.Get());
   return sizes;
 }
@@ -121,7 +124,8 @@ Result<StringLayout> LayOutStrings(std::span<const Bytes> elements) {
 }
 
 Result<std::vector<Bytes>> DecodeStrings(Bytes stored, uint64_t num_elements,
-                                         checksum::MaskedCrc32c expected, bool verify) {
+                                         checksum::MaskedCrc32c expected, bool verify,
+                                         std::endian order) {
   // TensorFlow reads an empty tensor of no bytes without looking at its checksum.
   if (stored.empty() && num_elements == 0) return std::vector<Bytes>();
   if (stored.size() < kChecksumSize || num_elements > stored.size() - kChecksumSize) {
@@ -129,7 +133,7 @@ Result<std::vector<Bytes>> DecodeStrings(Bytes stored, uint64_t num_elements,
                                            " strings and a checksum do not fit in " +
                                            std::to_string(stored.size()) + " bytes");
   }
-  TB_ASSIGN_OR_RETURN(const Sizes sizes, CheckSizes(stored, num_elements));
+  TB_ASSIGN_OR_RETURN(const Sizes sizes, CheckSizes(stored, num_elements, order));
   if (sizes.stored != sizes.computed) {
     return ChecksumMismatch("the string lengths", sizes.stored, sizes.computed);
   }

@@ -5,10 +5,12 @@
 // The checksum of the sizes is over each size as a little-endian word (4 bytes up to
 // 2^32 - 1, 8 bytes above), not over the varints; the entry's checksum continues it
 // over the 4 stored bytes and the strings.  TensorFlow did it so to stay compatible
-// with files from before 64-bit sizes.
+// with files from before 64-bit sizes.  In a big-endian bundle the words, and the stored
+// checksum, are big-endian; the varints are what they are.
 
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -31,12 +33,13 @@ struct StringLayout {
 // Errors: kLimitExceeded  the strings are larger than 2^63 bytes together
 Result<StringLayout> LayOutStrings(std::span<const Bytes> elements);
 
-// The elements of a stored tensor, as views into `stored`.
+// The elements of a tensor that was stored in `order`, as views into `stored`.
 //
 // Errors: kBadStringLengths      the sizes do not add up to the stored bytes
 //         kSizeMismatch          fewer bytes than elements
 //         kDataChecksumMismatch  of the sizes, always; of everything, if `verify`
 Result<std::vector<Bytes>> DecodeStrings(Bytes stored, uint64_t num_elements,
-                                         checksum::MaskedCrc32c expected, bool verify);
+                                         checksum::MaskedCrc32c expected, bool verify,
+                                         std::endian order = std::endian::little);
 
 }  // namespace tensorbundle::format

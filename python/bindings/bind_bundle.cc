@@ -85,10 +85,10 @@ class PyBundle {
     return entry.ok() || entry.status().code() != Code::kNotFound;
   }
 
-  // One array per name, or for strings a list of bytes: views of the mapped files, or
-  // what was read into memory of its own where `how` says so or where a tensor's address
-  // does not suit its dtype.  One pass reads those and verifies all.
-  // Returns (arrays, report).
+  // One array per name, or for strings and variants a list of bytes: views of the mapped
+  // files, or what was read into memory of its own where `how` says so or where a tensor's
+  // address does not suit its dtype.  One pass reads those and verifies all. Returns (arrays,
+  // report).
   py::tuple Map(const py::list& names, const py::dict& dtypes, const MapArguments& how,
                 const ReadArguments& arguments) const {
     const std::vector<engine::ReadRequest> requests = MakeRequests(names);
@@ -112,8 +112,9 @@ class PyBundle {
       const bool is_mapped = mapped.views[i].has_value();
       const Bytes bytes = is_mapped ? mapped.views[i]->bytes : Bytes(to_read[own++].out);
       total_bytes += request.entry.size;
-      if (IsString(request.entry)) {
-        arrays.append(StringsToPython(request, bytes, arguments.verify));
+      if (IsList(request.entry)) {
+        arrays.append(
+            ElementsToPython(request, bytes, bundle_->byte_order(), arguments.verify));
         continue;
       }
       if (is_mapped) mapped_bytes += request.entry.size;
@@ -131,7 +132,7 @@ class PyBundle {
   }
 
   // Arrays of their own, or filled `into`: a list with an array or None per name.
-  // Returns (arrays, report); a string tensor is a list of bytes.
+  // Returns (arrays, report); strings and variants are a list of bytes.
   py::tuple Load(const py::list& names, const py::list& into, const py::dict& dtypes,
                  const ReadArguments& arguments) const {
     std::vector<engine::ReadRequest> requests = MakeRequests(names);
@@ -148,8 +149,9 @@ class PyBundle {
     py::list arrays;
     for (size_t i = 0; i < requests.size(); ++i) {
       const engine::ReadRequest& request = requests[i];
-      if (IsString(request.entry)) {
-        arrays.append(StringsToPython(request, request.out, arguments.verify));
+      if (IsList(request.entry)) {
+        arrays.append(
+            ElementsToPython(request, request.out, bundle_->byte_order(), arguments.verify));
       } else if (!into[i].is_none()) {
         arrays.append(into[i]);
       } else {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "bindings/errors.h"
-#include "format/string_tensor.h"
 
 namespace py = pybind11;
 
@@ -40,12 +39,9 @@ py::tuple EntryToPython(const Entry& entry) {
                         checksum::Unmask(entry.crc32c).value(), SlicesToPython(entry.slices));
 }
 
-py::list StringsToPython(const engine::ReadRequest& request, Bytes stored, bool verify) {
-  auto decode = [&]() -> Result<std::vector<Bytes>> {
-    TB_ASSIGN_OR_RETURN(const uint64_t count, format::NumElements(request.entry.shape, 1));
-    return format::DecodeStrings(stored, count, request.entry.crc32c, verify);
-  };
-  auto elements = decode();
+py::list ElementsToPython(const engine::ReadRequest& request, Bytes stored, std::endian order,
+                          bool verify) {
+  auto elements = format::DecodeElements(request.entry, stored, order, verify);
   if (!elements.ok()) {
     ThrowIfError(std::move(elements)
                      .status()

@@ -1,4 +1,4 @@
-// Entries and string tensors as Python sees them.
+// Entries, and tensors of strings and variants, as Python sees them.
 //
 // GIL: needed.
 
@@ -6,20 +6,23 @@
 
 #include <pybind11/pybind11.h>
 
+#include <bit>
+
 #include "base/bytes.h"
 #include "engine/reader.h"
+#include "format/elements.h"
 #include "format/entry.h"
 
 namespace tensorbundle::bindings {
 
-inline bool IsString(const format::Entry& entry) {
-  return entry.dtype == format::DType::kString;
-}
+// Whether the tensor becomes a list of bytes: strings and variants.
+inline bool IsList(const format::Entry& entry) { return !format::HasElementSize(entry.dtype); }
 
 // (DataType number, shape, shard, offset, size, CRC-32C, slices)
 pybind11::tuple EntryToPython(const format::Entry& entry);
 
-// The elements of a string tensor as a list of bytes, in C order.
-pybind11::list StringsToPython(const engine::ReadRequest& request, Bytes stored, bool verify);
+// The elements of a tensor that IsList(), in C order.
+pybind11::list ElementsToPython(const engine::ReadRequest& request, Bytes stored,
+                                std::endian order, bool verify);
 
 }  // namespace tensorbundle::bindings

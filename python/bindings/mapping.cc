@@ -53,7 +53,7 @@ py::list DropMisaligned(const py::list& names,
                         const py::dict& dtypes, engine::Views& views) {
   py::list misaligned;
   for (size_t i = 0; i < views.size(); ++i) {
-    if (!views[i].has_value() || views[i]->bytes.empty() || IsString(requests[i].entry)) {
+    if (!views[i].has_value() || views[i]->bytes.empty() || IsList(requests[i].entry)) {
       continue;
     }
     const auto alignment =
@@ -77,7 +77,7 @@ std::vector<engine::ReadRequest> Absent(const std::vector<engine::ReadRequest>& 
 void AddToVerify(const std::vector<engine::ReadRequest>& requests, const engine::Views& views,
                  std::vector<engine::ReadRequest>& to_read) {
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (views[i].has_value() && !IsString(requests[i].entry)) to_read.push_back(requests[i]);
+    if (views[i].has_value() && !IsList(requests[i].entry)) to_read.push_back(requests[i]);
   }
 }
 

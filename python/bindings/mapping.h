@@ -39,8 +39,8 @@ pybind11::list DropMisaligned(const pybind11::list& names,
 std::vector<engine::ReadRequest> Absent(const std::vector<engine::ReadRequest>& requests,
                                         const engine::Views& views);
 
-// Appends those with a view, to be verified only; not strings, which are verified when
-// they are decoded.
+// Appends those with a view, to be verified only; not strings and variants, which are
+// verified when they are decoded.
 void AddToVerify(const std::vector<engine::ReadRequest>& requests, const engine::Views& views,
                  std::vector<engine::ReadRequest>& to_read);
 

@@ -47,11 +47,12 @@ class Bundle(Mapping[str, Array]):
 
     Indexing gives a read-only view of the mapped data file: no bytes are copied, pages
     are read when first touched, and the file stays mapped until the last array has
-    gone, also after `close`. A string tensor comes as an object array of ``bytes``. A
-    tensor at an address that does not suit its dtype is read into memory of its own
-    (TensorFlow packs tensors without padding), and so is every tensor of a network file
-    system (see `open`): anew each time it is taken, and read-only as well. Iteration is
-    in the order of the index: by the bytes of the names.
+    gone, also after `close`. A string tensor comes as an object array of ``bytes``, as
+    does a variant, whose elements are what TensorFlow serialized. A tensor at an address
+    that does not suit its dtype is read into memory of its own (TensorFlow packs tensors
+    without padding), and so are the numbers of a big-endian bundle, and every tensor of a
+    network file system (see `open`): anew each time it is taken, and read-only as well.
+    Iteration is in the order of the index: by the bytes of the names.
 
     Threads: any thread may use any method.
     """

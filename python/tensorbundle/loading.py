@@ -60,7 +60,8 @@ def load(
         address of one region that goes with the last of them. ``True``: give read-only
         views of the mapped files; no bytes are copied, pages are read when first
         touched. A tensor whose place in the file does not suit its dtype is read
-        instead; ``.report.copied`` names it. On a network file system, or one that is a
+        instead; ``.report.copied`` names it. So are the numbers of a big-endian
+        checkpoint. On a network file system, or one that is a
         program (FUSE), all are read instead, and ``.report.mmap_reason`` says so: there a
         lost server, or a file cut short, would end the process with SIGBUS. ``"always"``
         maps there too. The arrays are read-only in every case.
@@ -105,8 +106,10 @@ def load(
     LoadedTensors
         A dict in the order of `names`, or in index order (by the bytes of the names),
         with a `LoadReport` as its ``report``. Shape and dtype are the stored ones,
-        ``()`` for a scalar; memory order is C. String tensors are object arrays of
-        ``bytes``. Names that `into` has map to the objects given there.
+        ``()`` for a scalar; memory order is C, byte order the machine's own, also where the
+        checkpoint is big-endian. String tensors are object arrays of ``bytes``, and so are
+        variants: each element is the ``VariantTensorDataProto`` that TensorFlow serialized.
+        Names that `into` has map to the objects given there.
 
     Raises
     ------
@@ -118,8 +121,7 @@ def load(
         A checksum, size or offset does not agree with the bytes on disk. With `into`,
         destinations may have been written.
     UnsupportedError
-        A tensor is partitioned, a variant, or the checkpoint is big-endian; or the file
-        system cannot do what `backend` asks.
+        A tensor is partitioned; or the file system cannot do what `backend` asks.
     ValueError
         An array of `into` has another shape or dtype, or cannot be written to; or an
         option is unknown, or does not go with another. Nothing was written.

@@ -168,7 +168,7 @@ class VerifyReport(_Report):
     """Damage: tensors that are not as they were saved, or cannot be read."""
     unchecked: tuple[Fault, ...]
     """Sound as far as the index tells, but of a kind whose bytes are not checked:
-    partitioned tensors, variants, big-endian bundles."""
+    partitioned tensors."""
 
     @property
     def ok(self) -> bool:

@@ -1,7 +1,9 @@
 """Makes the golden bundles with the real TensorFlow; see README.md.
 
 It shares no code with the oracle: it walks the index with twenty lines of its own, parses
-entries with TensorFlow's protobuf classes and takes all values from RestoreV2.
+entries with TensorFlow's protobuf classes and takes all values from RestoreV2. The one
+exception is what no machine here can write, a big-endian bundle: the oracle turns three of
+the others round, and TensorFlow reads what it can of it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from reference.bundle import read_bundle, read_entries, write_bundle  # noqa: E402
+
+# What the big-endian bundle has.
+TURNED_ROUND = ("dtypes", "strings", "variants")
 
 QUANTIZED: dict[str, type[np.integer[Any]]] = {
     "qint8": np.int8,
@@ -185,6 +193,42 @@ def make_variants(prefix: Path) -> None:
     save(prefix, {"scalar": lists[0], "vector": tf.stack(lists)})
 
 
+def make_big_endian(prefix: Path) -> None:
+    """Write the tensors of three other bundles as a big-endian machine would."""
+    tensors: dict[bytes, Any] = {}
+    numbers: dict[bytes, int] = {}
+    for name in TURNED_ROUND:
+        little = prefix.with_name(name)
+        found, entries = read_bundle(little), read_entries(little)
+        for key in found:
+            if key != b"lengths":  # large
+                tensors[f"{name}/".encode() + key] = found[key]
+                numbers[f"{name}/".encode() + key] = entries[key].dtype
+    write_bundle(prefix, tensors, dtypes=numbers, big_endian=True)
+
+
+def describe_big_endian(prefix: Path, bundles: dict[str, Any]) -> dict[str, Any]:
+    """Return what golden.json says: places of its own, the values of the other bundles."""
+    lines = []
+    for key, value in index_items(prefix)[1:]:
+        entry = tensor_bundle_pb2.BundleEntryProto.FromString(value)
+        source, _, name = key.decode().partition("/")
+        (like,) = [line for line in bundles[source]["tensors"] if line["key"] == name]
+        place = {"shard_id": entry.shard_id, "offset": entry.offset, "size": entry.size}
+        lines.append({**like, "key": key.decode(), **place})
+        if not is_refused_by_tensorflow(entry.dtype):
+            found = describe_tensor(prefix, key, entry, big_endian=True)
+            assert found == lines[-1], (found, lines[-1])
+    return {"num_shards": 1, "tensors": lines}
+
+
+def is_refused_by_tensorflow(number: int) -> bool:
+    """Tell whether TensorFlow turns no big-endian tensor of that dtype round."""
+    dtype = tf.as_dtype(number)
+    narrow = ("float8", "float4", "int4", "int2")
+    return dtype == tf.variant or any(kind in dtype.name for kind in narrow)
+
+
 def index_items(prefix: Path) -> list[tuple[bytes, bytes]]:
     """Return the entries of an uncompressed index, trusting it: TensorFlow made it."""
     table = prefix.with_name(prefix.name + ".index").read_bytes()
@@ -232,7 +276,9 @@ def describe(prefix: Path) -> dict[str, Any]:
     return {"num_shards": header.num_shards, "tensors": tensors}
 
 
-def describe_tensor(prefix: Path, key: bytes, entry: Any) -> dict[str, Any]:
+def describe_tensor(
+    prefix: Path, key: bytes, entry: Any, *, big_endian: bool = False
+) -> dict[str, Any]:
     """Return one tensor's line; checks that the bytes at its place are its values."""
     shape = [dim.size for dim in entry.shape.dim]
     out: dict[str, Any] = {"key": text(key)} if text(key) else {"key_hex": key.hex()}
@@ -260,7 +306,7 @@ def describe_tensor(prefix: Path, key: bytes, entry: Any) -> dict[str, Any]:
     if tensor.dtype.name in QUANTIZED:
         tensor = tf.bitcast(tensor, QUANTIZED[tensor.dtype.name])
     raw = tensor.numpy().tobytes()
-    if not entry.slices:
+    if not entry.slices and not big_endian:
         shard = prefix.with_name(f"{prefix.name}.data-{entry.shard_id:05d}-of-00001")
         assert shard.read_bytes()[entry.offset : entry.offset + entry.size] == raw
     return out | {"sha256": hashlib.sha256(raw).hexdigest()}
@@ -306,6 +352,8 @@ def main() -> None:
     for name, make in makers.items():
         make(directory / name)
     bundles = {name: describe(directory / name) for name in makers}
+    make_big_endian(directory / "big_endian")
+    bundles["big_endian"] = describe_big_endian(directory / "big_endian", bundles)
     for name in ("tf_legacy/foo", "tf_legacy/leg"):
         bundles[name] = describe(HERE / name)
     # One line per tensor, so that a difference is readable.

@@ -12,6 +12,8 @@ import numpy as np
 
 MIB = 1 << 20
 
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+
 _PLAIN = ["float16", "float32", "float64", "complex64", "complex128", "bool",
           "int8", "int16", "int32", "int64",
           "uint8", "uint16", "uint32", "uint64"]  # fmt: skip

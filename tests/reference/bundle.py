@@ -6,8 +6,8 @@ It reads what TensorFlow 2.21 reads, but for this: TensorFlow overlooks a missin
 an unknown byte order, the metaindex block's checksum, keys out of order, a string tensor's
 `size` that is not the size of its strings, and the place of a tensor without bytes, which may
 lie beyond the end of its data file. Here each of these is an error. It also reads what
-TensorFlow writes but cannot put together again (sliced float16, say), and 8-bit and narrower
-floats and integers from big-endian files.
+TensorFlow writes but cannot put together again (sliced float16, say), and from big-endian
+files 8-bit and narrower floats and integers, and variants.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 from .coding import get_varint, put_varint
 from .crc32c import crc32c, mask
 from .dtypes import STRING, VARIANT, DType
-from .errors import BadSize, LengthChecksumMismatch, UnsupportedDType
+from .errors import BadSize, LengthChecksumMismatch
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -22,14 +22,12 @@ def encode(array: Array, dtype: DType, big_endian: bool) -> tuple[bytes, int]:
     Raises
     ------
     TypeError
-        A variant is to go into a big-endian file; an element is not bytes.
+        An element of a string or variant tensor is not bytes.
     """
     if dtype.number == STRING:
         return _encode_strings(_values(array), big_endian)
     if dtype.number == VARIANT:
-        if big_endian:
-            raise TypeError("variants have no big-endian form")
-        return _encode_variants(_values(array))
+        return _encode_variants(_values(array), big_endian)
     if dtype.bits:
         array = array.view(np.uint8) & ((1 << dtype.bits) - 1)
     if array.dtype.byteorder == ">":
@@ -51,15 +49,11 @@ def decode(
         `data` is longer or shorter than the shape, or the lengths in it, say.
     LengthChecksumMismatch
         A checksum inside of `data` is wrong.
-    UnsupportedDType
-        A variant in a big-endian file.
     """
     if dtype.number == STRING:
         return _objects(shape, *_decode_strings(data, prod(shape), big_endian))
     if dtype.number == VARIANT:
-        if big_endian:
-            raise UnsupportedDType("variants have no big-endian form")
-        return _objects(shape, *_decode_variants(data, prod(shape)))
+        return _objects(shape, *_decode_variants(data, prod(shape), big_endian))
     expected = prod(shape) * dtype.numpy.itemsize
     if len(data) != expected:
         raise BadSize(f"{len(data)} bytes, not {expected}")
@@ -101,17 +95,17 @@ def _decode_strings(data: bytes, count: int, big_endian: bool) -> tuple[list[byt
     return values, crc
 
 
-def _encode_variants(values: Sequence[bytes]) -> tuple[bytes, int]:
+def _encode_variants(values: Sequence[bytes], big_endian: bool) -> tuple[bytes, int]:
     data, crc = b"", 0
     for value in values:
-        crc = crc32c(_word(len(value), 8, False) + value, crc)
-        checksum = _word(mask(crc), 4, False)
+        crc = crc32c(_word(len(value), 8, big_endian) + value, crc)
+        checksum = _word(mask(crc), 4, big_endian)
         data += put_varint(len(value)) + value + checksum
         crc = crc32c(checksum, crc)
     return data, crc
 
 
-def _decode_variants(data: bytes, count: int) -> tuple[list[bytes], int]:
+def _decode_variants(data: bytes, count: int, big_endian: bool) -> tuple[list[bytes], int]:
     values, position, crc = [], 0, 0
     for i in range(count):
         length, position = _length(data, position)
@@ -119,9 +113,9 @@ def _decode_variants(data: bytes, count: int) -> tuple[list[bytes], int]:
         if end + 4 > len(data):
             raise BadSize(f"element {i} ends after {len(data)} bytes")
         values.append(data[position:end])
-        crc = crc32c(_word(length, 8, False) + values[-1], crc)
+        crc = crc32c(_word(length, 8, big_endian) + values[-1], crc)
         position = end + 4
-        if data[end:position] != _word(mask(crc), 4, False):
+        if data[end:position] != _word(mask(crc), 4, big_endian):
             raise LengthChecksumMismatch(f"after element {i}")
         crc = crc32c(data[end:position], crc)
     if position != len(data):

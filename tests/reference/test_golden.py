@@ -73,7 +73,12 @@ def test_written_again_the_files_are_the_golden_ones(name: str, tmp_path: Path) 
         region = tuple(slice(s, None if n < 0 else s + n) for s, n in extents)
         part = again.setdefault(whole, Partitioned(entries[whole].shape, []))
         part.slices.append((extents, tensors[whole][region]))
-    write_bundle(tmp_path / "again", again, dtypes={k: entries[k].dtype for k in again})
+    write_bundle(
+        tmp_path / "again",
+        again,
+        dtypes={k: entries[k].dtype for k in again},
+        big_endian=read_header(GOLDEN / name).big_endian,
+    )
     for suffix in (".index", ".data-00000-of-00001"):
         golden = GOLDEN / f"{name}{suffix}"
         assert (tmp_path / f"again{suffix}").read_bytes() == golden.read_bytes()

@@ -33,5 +33,17 @@ TEST(BytesTest, TextGoesToBytesAndBack) {
   EXPECT_EQ(AsText(AsBytes(text)), text);
 }
 
+TEST(BytesTest, EachWordIsReversedInItsPlace) {
+  const auto reversed = [](std::string text, size_t word) {
+    ReverseWords({reinterpret_cast<std::byte*>(text.data()), text.size()}, word);
+    return text;
+  };
+  EXPECT_EQ(reversed("abcdefgh", 1), "abcdefgh");
+  EXPECT_EQ(reversed("abcdefgh", 2), "badcfehg");
+  EXPECT_EQ(reversed("abcdefgh", 4), "dcbahgfe");
+  EXPECT_EQ(reversed("abcdefgh", 8), "hgfedcba");
+  EXPECT_EQ(reversed("", 8), "");
+}
+
 }  // namespace
 }  // namespace tensorbundle

@@ -243,13 +243,22 @@ TEST_F(BundleTest, TheNameOfADamagedEntryIsListed) {
   EXPECT_EQ(NamesAlone(**bundle), Names(**bundle));
 }
 
-TEST_F(BundleTest, ABigEndianBundleIsListedButNotReadAsLittle) {
+TEST_F(BundleTest, ABigEndianTensorIsNotMappedAsIfItWereLittle) {
   format::Header header;
   header.big_endian = true;
-  WriteIndex("x", {{"", format::EncodeHeader(header)}, {"a", Encoded(Bytes4(0))}});
+  format::Entry number = Bytes4(0);
+  number.dtype = format::DType::kFloat32;
+  number.shape = {};
+  WriteIndex(
+      "x",
+      {{"", format::EncodeHeader(header)}, {"a", Encoded(number)}, {"b", Encoded(Bytes4(0))}});
   const auto bundle = Bundle::Open(storage_, "x");
   ASSERT_TRUE(bundle.ok());
-  EXPECT_EQ((*bundle)->CheckReadable(*(*bundle)->Find("a")).code(),
+  const auto entry = (*bundle)->Find("a");
+  EXPECT_EQ((*bundle)->byte_order(), std::endian::big);
+  EXPECT_TRUE((*bundle)->IsForeign(*entry));
+  EXPECT_FALSE((*bundle)->IsForeign(*(*bundle)->Find("b")));
+  EXPECT_EQ((*bundle)->Map(*entry, io::MapAccess::kReadOnly).status().code(),
             Code::kUnsupportedEndianness);
 }
 

@@ -27,6 +27,12 @@ bool Reads64(std::string_view hex) {
   return cursor.ReadVarint64(value) && cursor.done();
 }
 
+TEST(Coding, WordsOfABigEndianFileAreTurnedRound) {
+  EXPECT_EQ(InOrder(std::endian::little, uint32_t{0x01020304}), 0x01020304u);
+  EXPECT_EQ(InOrder(std::endian::big, uint32_t{0x01020304}), 0x04030201u);
+  EXPECT_EQ(InOrder(std::endian::big, uint64_t{0x0102030405060708}), 0x0807060504030201u);
+}
+
 TEST(Coding, FixedIntegersAreLittleEndian) {
   std::string out;
   PutFixed32(out, 0x04030201);

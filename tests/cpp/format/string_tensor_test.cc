@@ -96,6 +96,17 @@ TEST(StringTensor, StringsRoundTrip) {
   for (size_t i = 0; i < strings.size(); ++i) EXPECT_EQ(AsText((*decoded)[i]), strings[i]);
 }
 
+// Computed with the plain-Python reader, tests/reference.
+TEST(StringTensor, BigEndianWordsAreRead) {
+  const std::string stored = FromHex("050069af93d068656c6c6f");
+  const auto decoded = DecodeStrings(AsBytes(stored), 2, checksum::MaskedCrc32c(0xbe76ce7f),
+                                     true, std::endian::big);
+  ASSERT_TRUE(decoded.ok()) << decoded.status().ToString();
+  EXPECT_EQ(AsText((*decoded)[0]), "hello");
+  EXPECT_EQ(AsText((*decoded)[1]), "");
+  EXPECT_EQ(CodeOf(stored, 2), Code::kDataChecksumMismatch);  // as if it were little-endian
+}
+
 TEST(StringTensor, AnEmptyTensorMayHaveNoBytes) {
   EXPECT_EQ(CodeOf("", 0), Code::kOk);
   EXPECT_EQ(CodeOf("", 0, checksum::MaskedCrc32c(7), true), Code::kOk);

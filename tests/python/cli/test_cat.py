@@ -85,11 +85,21 @@ def test_a_damaged_tensor_is_not_shown_unless_asked(run, prefix, damage):
     assert run("cat", prefix, "step").status == 0  # the others are sound
 
 
-def test_partitioned_tensors_and_variants_are_refused(run, golden):
-    for name, tensor in (("partitioned", "wide"), ("variants", "scalar")):
-        outcome = run("cat", golden / name, tensor)
-        assert outcome.status == 2
-        assert outcome.err.count("\n") == 1
+def test_partitioned_tensors_are_refused(run, golden):
+    outcome = run("cat", golden / "partitioned", "wide")
+    assert outcome.status == 2
+    assert outcome.err.count("\n") == 1
+
+
+def test_variants_are_printed_as_bytes(run, golden):
+    outcome = run("cat", golden / "variants", "scalar")
+    assert outcome.status == 0
+    assert "tensorflow::TensorList" in outcome.out
+
+
+def test_big_endian_tensors_are_printed_as_numbers(run, golden):
+    outcome = run("cat", golden / "big_endian", "dtypes/uint16/vector[3:]")
+    assert outcome.out.splitlines()[-1] == "[    2 65534 65535]"
 
 
 @pytest.mark.parametrize(
