@@ -35,9 +35,6 @@
 
 namespace tensorbundle::engine {
 
-// Buffered: checksummed, then written, while it is in the second-level cache.
-constexpr uint64_t kBufferedBlock = 256u << 10;  // bytes
-
 constexpr size_t kStagingSlots = 4;           // per thread: one fills while others are written
 constexpr size_t kMaxStagingSlot = 1u << 20;  // bytes
 constexpr size_t kMinStagingSlot = 64u << 10;  // bytes: a multiple of any device's granule

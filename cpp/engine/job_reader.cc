@@ -4,15 +4,8 @@
 #include <utility>
 
 #include "base/alignment.h"
-#include "io/aligned_buffer.h"
 
 namespace tensorbundle::engine {
-namespace {
-
-// Buffered: read, then checksummed, while it is in the second-level cache.
-constexpr uint64_t kBufferedBlock = 256u << 10;  // bytes
-
-}  // namespace
 
 Status JobReader::Read(const ReadJob& job, const io::ReadableFile& file,
                        std::vector<PartChecksum>& parts) {
@@ -33,7 +26,7 @@ Status JobReader::Read(const ReadJob& job, const io::ReadableFile& file,
 Status JobReader::ReadBuffered(const ReadJob& job, const io::ReadableFile& file,
                                PartChecksum& part) {
   const ReadRequest& request = requests_[part.tensor];
-  uint64_t block_size = resources_.block_size != 0 ? resources_.block_size : kBufferedBlock;
+  uint64_t block_size = resources_.block_size;
   if (request.out.empty()) block_size = std::min<uint64_t>(block_size, kScratchSize);
   for (uint64_t at = job.begin; at < job.end;) {
     TB_RETURN_IF_ERROR(context_.CheckStopped());
@@ -86,14 +79,12 @@ std::vector<JobReader::Block> JobReader::BlocksInPlace(const ReadJob& job,
   const ReadRequest& request = requests_[job.ranges.front()];
   const uint64_t first = AlignUp(job.begin, granule.offset);
   const uint64_t last = AlignDown(job.end, granule.offset);
-  const uint64_t block_size =
-      resources_.block_size != 0 ? resources_.block_size : io::QueueOptions().block_size;
   std::vector<Block> blocks;
   if (job.begin < first) {
     blocks.push_back(EdgeBlock(job, granule, first - granule.offset, 0));
   }
   for (uint64_t at = first; at < last;) {
-    const uint64_t size = std::min(last - at, block_size);
+    const uint64_t size = std::min(last - at, resources_.block_size);
     blocks.push_back({at, request.out.subspan(at - request.entry.offset, size), 0, size, {}});
     at += size;
   }

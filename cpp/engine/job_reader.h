@@ -39,7 +39,7 @@ struct ReadResources {
   MutableBytes scratch;         // kScratchSize bytes, aligned to any device's granule
   TimedQueue* queue = nullptr;  // may be null for files without a granule
   TransferSeconds* seconds = nullptr;
-  uint64_t block_size = 0;      // bytes per read; 0: by the kind of file
+  uint64_t block_size = 0;      // bytes per read
   PageSupply* pages = nullptr;  // for requests whose memory is fresh
 };
 

@@ -230,21 +230,15 @@ class ReadOperation {
     ReadResources resources;
     resources.scratch = scratch;
     resources.seconds = &worker.seconds;
-    resources.block_size = options_.block_size;
     resources.pages = &pages_;
-    if (file.granule().offset > 1) {
-      resources.queue = &worker.GetQueue(bundle_.storage(), Queue());
+    const bool direct = file.granule().offset > 1;
+    resources.block_size = options_.transfer.BlockSize(direct);
+    if (direct) {
+      resources.queue = &worker.GetQueue(bundle_.storage(), options_.transfer.Queue(direct));
       direct_bytes_ += job.end - job.begin;
     }
     return JobReader(requests_, options_.verify, resources, context)
         .Read(job, file, parts_[index]);
-  }
-
-  io::QueueOptions Queue() const {
-    io::QueueOptions queue;
-    if (options_.block_size != 0) queue.block_size = options_.block_size;
-    if (options_.queue_depth != 0) queue.depth = options_.queue_depth;
-    return queue;
   }
 
   Result<std::unique_ptr<io::ReadableFile>> OpenShard(uint32_t index, uint64_t bytes) const {

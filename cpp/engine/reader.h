@@ -24,6 +24,7 @@
 #include "engine/bundle.h"
 #include "engine/observer.h"
 #include "engine/stages.h"
+#include "engine/transfer_options.h"
 #include "format/entry.h"
 
 namespace tensorbundle::engine {
@@ -45,9 +46,8 @@ enum class ReadMode : uint8_t { kAuto, kBuffered, kDirect };
 struct ReadOptions {
   bool verify = true;
   ReadMode mode = ReadMode::kBuffered;
-  size_t num_threads = 0;        // 0: one per processor
-  uint64_t block_size = 0;       // bytes per read; 0: by the kind of read
-  uint32_t queue_depth = 0;      // reads in flight per thread; 0: the queue's default
+  size_t num_threads = 0;  // 0: one per processor
+  TransferOptions transfer;
   Observer* observer = nullptr;  // may be null
 };
 

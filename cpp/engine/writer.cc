@@ -129,6 +129,7 @@ class SaveOperation {
     TB_ASSIGN_OR_RETURN(const auto staging,
                         io::AlignedBuffer::Allocate(num_threads * staging_size));
     std::vector<Worker> workers(num_threads);
+    const io::QueueOptions queue = options_.transfer.Queue(options_.direct);
     RunOptions run;
     run.num_threads = num_threads;
     run.total_bytes = report_.tensor_bytes;
@@ -139,26 +140,14 @@ class SaveOperation {
           Worker& worker = workers[context.worker()];
           const size_t begin = context.worker() * staging_size;
           const WriteResources resources = {staging.bytes().subspan(begin, staging_size),
-                                            &worker.GetQueue(storage_, Queue()),
-                                            &worker.seconds, BlockSize(), options_.snapshot};
+                                            &worker.GetQueue(storage_, queue), &worker.seconds,
+                                            queue.block_size, options_.snapshot};
           return WriteJob(job, resources, context);
         },
         run);
     report_.stages = TotalSeconds(workers);
     report_.queue_reason = SynchronousReason(workers);
     return status;
-  }
-
-  uint64_t BlockSize() const {
-    if (options_.block_size != 0) return options_.block_size;
-    return options_.direct ? io::QueueOptions().block_size : kBufferedBlock;
-  }
-
-  io::QueueOptions Queue() const {
-    io::QueueOptions queue;
-    queue.block_size = BlockSize();
-    if (options_.queue_depth != 0) queue.depth = options_.queue_depth;
-    return queue;
   }
 
   Status WriteJob(size_t job, const WriteResources& resources, JobContext& context) {

@@ -18,6 +18,7 @@
 #include "engine/observer.h"
 #include "engine/stages.h"
 #include "engine/tensor_view.h"
+#include "engine/transfer_options.h"
 #include "io/storage.h"
 
 namespace tensorbundle::engine {
@@ -29,12 +30,11 @@ struct SaveOptions {
   uint32_t num_shards = 0;  // 0: kDefaultNumShards
   uint64_t alignment = 64;  // bytes, a power of two; 1 packs as TensorFlow does
   Durability durability = Durability::kFull;
-  size_t num_threads = 0;        // 0: one per processor, more where writes are direct
-  bool snapshot = false;         // copy everything first: memory may change meanwhile
-  bool direct = false;           // whether the storage writes past the page cache
-  uint64_t block_size = 0;       // bytes per write; 0: by the kind of write
-  uint32_t queue_depth = 0;      // writes in flight per thread; 0: the queue's default
-  uint64_t memory_granule = 1;   // bytes: what its writes demand of addresses
+  size_t num_threads = 0;       // 0: one per processor, more where writes are direct
+  bool snapshot = false;        // copy everything first: memory may change meanwhile
+  bool direct = false;          // whether the storage writes past the page cache
+  uint64_t memory_granule = 1;  // bytes: what its writes demand of addresses
+  TransferOptions transfer;
   Observer* observer = nullptr;  // may be null
   // Called once, by any thread, when all borrowed tensors are written, which come first;
   // not where the save fails before.

@@ -279,8 +279,8 @@ class PyBundle {
     options.verify = verify;
     options.mode = mode_;
     options.num_threads = arguments.num_threads;
-    options.block_size = arguments.block_size;
-    options.queue_depth = arguments.queue_depth;
+    options.transfer.block_size = arguments.block_size;
+    options.transfer.queue_depth = arguments.queue_depth;
     options.observer = &observer;
     return options;
   }

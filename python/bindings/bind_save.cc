@@ -96,8 +96,8 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
       durable ? engine::Durability::kFull : engine::Durability::kNone;
   arguments.options.snapshot = snapshot;
   arguments.options.num_threads = num_threads;
-  arguments.options.block_size = block_size;
-  arguments.options.queue_depth = queue_depth;
+  arguments.options.transfer.block_size = block_size;
+  arguments.options.transfer.queue_depth = queue_depth;
   arguments.options.observer = &observer;
   if (borrowed_written != nullptr) {
     arguments.options.on_borrowed_written = [borrowed_written] { borrowed_written->Open(); };

@@ -51,6 +51,7 @@ class JobReaderTest : public ::testing::Test {
     resources.queue = &queue;
     resources.seconds = &seconds;
     resources.pages = &pages;
+    resources.block_size = TransferOptions().BlockSize(true);
     std::atomic<bool> stop = false;
     std::atomic<uint64_t> done = 0;
     JobContext context(0, stop, done);

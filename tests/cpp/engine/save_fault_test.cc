@@ -60,7 +60,7 @@ class SaveFaultTest : public ::testing::TestWithParam<DiskKind> {
     options.alignment = 16;  // as malloc(3) places them: so they need not be staged
     options.num_shards = 2;
     options.num_threads = num_threads;  // one: the k-th call is the same every time
-    options.block_size = 64u << 10;
+    options.transfer.block_size = 64u << 10;
     options.memory_granule = GetParam().device.granule.memory;
     options.direct = options.memory_granule > 1;
     return Save(storage, "d/x", new_.views(), options);

@@ -216,8 +216,8 @@ TEST_F(WriterTest, AQueueIsMadeAsTheCallerWants) {
   tensors.Add("w", 1000);
   io::FaultyStorage storage(*storage_);
   SaveOptions options = Options(1, 64);
-  options.block_size = 3 << 16;
-  options.queue_depth = 5;
+  options.transfer.block_size = 3 << 16;
+  options.transfer.queue_depth = 5;
   ASSERT_TRUE(Save(storage, "d/x", tensors.views(), options).ok());
   EXPECT_EQ(storage.last_queue().block_size, uint64_t{3} << 16);
   EXPECT_EQ(storage.last_queue().depth, 5u);
