@@ -9,7 +9,6 @@ No framework is imported: an object can only come from one that the caller has i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from tensorbundle import dtypes
 from tensorbundle.core import _core
+from tensorbundle.frameworks import first_answer
 
 __all__ = ["Item", "View", "adapt", "as_view", "flatten", "gather"]
 
@@ -32,10 +32,6 @@ class View(NamedTuple):
     """The DataType, where the array's dtype does not tell it."""
     negated: int = 0
     """What torch has put off: 1 the imaginary parts, 2 all parts are to be negated."""
-
-
-# Which module of tensorbundle.frameworks adapts the objects of which package.
-_FRAMEWORKS = ("torch", "jax", "keras", "tensorflow")
 
 
 def gather(tensors: Mapping[Any, Any]) -> _core.SavedTensors:
@@ -145,11 +141,9 @@ def as_view(value: Any) -> View:
         raise TypeError("a masked array would lose its mask; save .filled() or .data")
     if isinstance(value, (np.ndarray, np.generic)):
         return View(np.asarray(value))
-    for framework in _FRAMEWORKS:
-        if framework in sys.modules:
-            found: View | None = _adapter(framework)(value)
-            if found is not None:
-                return found
+    found: View | None = first_answer("as_view", value)
+    if found is not None:
+        return found
     if isinstance(value, (bool, int, float, complex, str, bytes)):
         return View(_from_scalar(value))
     if hasattr(value, "__array_interface__") or hasattr(value, "__array__"):
@@ -158,12 +152,6 @@ def as_view(value: Any) -> View:
         f"cannot save a {type(value).__module__}.{type(value).__qualname__}; "
         "give a NumPy array, a torch, TensorFlow or JAX tensor, a number or a string"
     )
-
-
-def _adapter(framework: str) -> Any:
-    import importlib
-
-    return importlib.import_module(f"tensorbundle.frameworks.{framework}").as_view
 
 
 def _from_scalar(value: bool | int | float | complex | str | bytes) -> np.ndarray[Any, Any]:

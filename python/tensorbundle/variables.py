@@ -7,7 +7,6 @@ for what is saved. Nothing is written before everything has been checked.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,13 +14,12 @@ import numpy as np
 
 from tensorbundle import dtypes
 from tensorbundle import tensors as _tensors
+from tensorbundle.frameworks import first_answer
 
 __all__ = ["Variable", "as_variable", "describe", "named_variables"]
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
-
-_FRAMEWORKS = ("torch", "jax", "keras", "tensorflow")
 
 
 @dataclasses.dataclass(slots=True)
@@ -88,11 +86,9 @@ def as_variable(value: Any) -> Variable:
     """
     if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
         return _of_array(value)
-    for framework in _FRAMEWORKS:
-        if framework in sys.modules:
-            found: Variable | None = _module(framework).as_variable(value)
-            if found is not None:
-                return found
+    found: Variable | None = first_answer("as_variable", value)
+    if found is not None:
+        return found
     array, number, _ = _tensors.as_view(value)
     return Variable(value, array.shape, _as_loaded(array.dtype, number), None)
 
@@ -130,12 +126,10 @@ def _pairs(target: Any) -> Iterator[tuple[str, Any]]:
         for name, value in _tensors.flatten(target):
             yield _as_text(name), value
         return
-    for framework in _FRAMEWORKS:
-        if framework in sys.modules:
-            found = _module(framework).named_variables(target)
-            if found is not None:
-                yield from found
-                return
+    found = first_answer("named_variables", target)
+    if found is not None:
+        yield from found
+        return
     if isinstance(target, (str, bytes)) or not isinstance(target, Iterable):
         raise TypeError(f"cannot find variables in a {type(target).__qualname__}; give a dict")
     for value in target:
@@ -143,18 +137,10 @@ def _pairs(target: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _name_of(value: Any) -> str:
-    for framework in _FRAMEWORKS:
-        if framework in sys.modules:
-            name: str | None = _module(framework).name_of(value)
-            if name is not None:
-                return name
-    raise TypeError(f"a {type(value).__qualname__} has no name of its own; give a dict")
-
-
-def _module(framework: str) -> Any:
-    import importlib
-
-    return importlib.import_module(f"tensorbundle.frameworks.{framework}")
+    name: str | None = first_answer("name_of", value)
+    if name is None:
+        raise TypeError(f"a {type(value).__qualname__} has no name of its own; give a dict")
+    return name
 
 
 def _of_array(array: Array) -> Variable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import importlib
 import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping, MutableMapping
@@ -16,6 +15,7 @@ from tensorbundle import tensors
 from tensorbundle.checkpoint import containers, leaves
 from tensorbundle.checkpoint.adapters import Adapter
 from tensorbundle.checkpoint.module import Module
+from tensorbundle.frameworks import first_answer
 
 __all__ = ["adapter_of"]
 
@@ -49,12 +49,9 @@ def adapter_of(value: Any) -> Adapter:
     plain = _PLAIN.get(type(value))
     if plain is not None:
         return plain(value)
-    for framework in _FRAMEWORKS:
-        if framework in sys.modules:
-            module = importlib.import_module(f"tensorbundle.frameworks.{framework}")
-            found: Adapter | None = module.graph_adapter(value)
-            if found is not None:
-                return found
+    found: Adapter | None = first_answer("graph_adapter", value, _FRAMEWORKS)
+    if found is not None:
+        return found
     kind = _kind_of(value)
     if kind is None:
         raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__} has no state "
