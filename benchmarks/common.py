@@ -6,10 +6,7 @@ import argparse
 import json
 import os
 import platform
-import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +25,7 @@ from tensorbundle.cli.machine import file_system_of, num_processors
 from tensorbundle.cli.memory import touch_all, warm_memory
 from tensorbundle.cli.model import Model, shapes_of
 from tensorbundle.cli.output import Column, format_range, format_seconds, print_table
+from tensorbundle.cli.scratch import scratch_directories
 
 __all__ = [
     "FIRST_64MB",
@@ -67,9 +65,8 @@ def parse_arguments(doc: str, **extra: dict[str, Any]) -> argparse.Namespace:
 
 @contextmanager
 def scratch_in(directory: str) -> Iterator[str]:
-    """Give a new directory that is removed at the end, killed by SIGTERM or not."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="tensorbundle-bench-", dir=directory) as path:
+    """Give a new directory that is removed at the end, killed by a signal or not."""
+    with scratch_directories([directory], "benchmark") as (path,):
         yield os.path.abspath(path)
 
 
