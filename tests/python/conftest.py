@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tensorbundle import rotation, saver
+
 # Before any framework is imported, here or in a subprocess.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -50,6 +52,25 @@ def torch():
 @pytest.fixture(scope="session")
 def jax():
     return pytest.importorskip("jax", reason="JAX is not installed")
+
+
+class Clock:
+    """Stands for the module ``time``; the seconds pass only as a test wants."""
+
+    def __init__(self) -> None:
+        self.now = 1_795_217_185.25
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Give what rotation takes for the time."""
+    fake = Clock()
+    for module in (rotation, saver):
+        monkeypatch.setattr(module, "time", fake)
+    return fake
 
 
 class Disk:

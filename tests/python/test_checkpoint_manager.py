@@ -23,21 +23,6 @@ CUT_STATES = {
 }
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_795_217_185.25
-
-    def time(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    fake = Clock()
-    monkeypatch.setattr(rotation, "time", fake)
-    return fake
-
-
 @pytest.fixture
 def run(tmp_path):
     return tmp_path / "run"

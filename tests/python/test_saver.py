@@ -16,21 +16,6 @@ from tensorbundle import saver as saver_module
 from .helpers import assert_same, listed, sample, strings
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_795_217_185.25
-
-    def time(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    fake = Clock()
-    monkeypatch.setattr(saver_module, "time", fake)
-    return fake
-
-
 def zeros():
     return {"w": np.zeros((2, 3), "f4"), "n": {"step": np.zeros((), "i8")}}
 

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 import pytest
 
 import tensorbundle as tb
+from tensorbundle.cli import peers, steps
 from tensorbundle.cli.main import main
 from tensorbundle.core import _core
 
@@ -80,6 +81,29 @@ def prefix(tmp_path: Path) -> str:
     prefix = str(tmp_path / "ckpt")
     tb.save(prefix, tensors, num_shards=2)
     return prefix
+
+
+class FailingPeer:
+    """An engine that leaves a file behind and fails."""
+
+    version = "0"
+
+    def __init__(self, model: Any) -> None:
+        pass
+
+    def steps(self, directory: str) -> list[steps.Step]:
+        def fail() -> None:
+            with open(os.path.join(directory, "litter"), "w") as file:
+                file.write("x")
+            raise RuntimeError("no \x1b luck\nsecond line")
+
+        return [steps.Step("save", "durable", fail)]
+
+
+@pytest.fixture
+def failing_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an engine that fails in the place of torch's."""
+    monkeypatch.setitem(peers._ENGINES, "torch", FailingPeer)
 
 
 def flip_byte(prefix: str, name: str) -> tuple[str, int, int, int]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -52,23 +51,8 @@ def test_a_peer_runs_side_by_side(run, tmp_path, peer):
     assert list(tmp_path.iterdir()) == []
 
 
-class FailingPeer:
-    version = "0"
-
-    def __init__(self, model):
-        pass
-
-    def steps(self, directory):
-        def fail():
-            with open(os.path.join(directory, "litter"), "w") as file:
-                file.write("x")
-            raise RuntimeError("no \x1b luck\nsecond line")
-
-        return [steps.Step("save", "durable", fail)]
-
-
+@pytest.mark.usefixtures("failing_torch")
 def test_a_peer_that_fails_gets_a_row_and_the_rest_goes_on(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(peers._ENGINES, "torch", FailingPeer)
     monkeypatch.setattr(demo, "choose_peers", lambda text: ["torch"])
     outcome = run("demo", "--gb", "0.005", "--runs", "2", "--dir", tmp_path)
     assert outcome.status == 0

@@ -14,7 +14,7 @@ from importlib import resources
 import pytest
 
 import tensorbundle as tb
-from tensorbundle.cli import peers, steps
+from tensorbundle.cli import peers
 from tensorbundle.cli.bench import command as bench_command
 from tensorbundle.cli.bench import own_cases, places
 from tensorbundle.config import read_config
@@ -154,25 +154,10 @@ def test_rounds_stop_in_time_and_rows_say_how_many(run, memory_disk):
     assert {row["runs"] for row in check_json(outcome.out)["rows"]} == {1}
 
 
-class FailingPeer:
-    version = "0"
-
-    def __init__(self, model):
-        pass
-
-    def steps(self, directory):
-        def fail():
-            with open(os.path.join(directory, "litter"), "w") as file:
-                file.write("x")
-            raise RuntimeError("no \x1b luck\nsecond line")
-
-        return [steps.Step("save", "durable", fail)]
-
-
+@pytest.mark.usefixtures("failing_torch")
 def test_a_peer_that_fails_gets_a_row_and_the_rest_goes_on(
     run, memory_disk, small, monkeypatch
 ):
-    monkeypatch.setitem(peers._ENGINES, "torch", FailingPeer)
     monkeypatch.setattr(peers, "_is_installed", lambda peer: peer == "torch")
     outcome = run("bench", memory_disk, *small, "--threads", "1", "--peers")
     assert outcome.status == 0
