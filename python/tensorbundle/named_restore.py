@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tensorbundle import dtypes, object_graph, reading
-from tensorbundle.errors import CorruptionError, MissingTensorError
+from tensorbundle import dtypes, reading
+from tensorbundle.errors import MissingTensorError
 from tensorbundle.paths import open_core
+from tensorbundle.stored_graph import read_graph
 from tensorbundle.variables import Variable, describe
 
 __all__ = ["full_names", "read_values"]
@@ -74,14 +75,9 @@ def full_names(core: Any, prefix: str) -> dict[str, list[str]] | None:
 
     Names are not unique: eager TensorFlow gives many variables one.
     """
-    key = object_graph.OBJECT_GRAPH_KEY
-    if not reading.has(core, key):
+    graph = read_graph(core, prefix)
+    if graph is None:
         return None
-    options = reading.read_options(verify=True)
-    encoded = reading.read_tensors(core, [key], options)[0][0]
-    if encoded.dtype != object or encoded.shape != ():
-        raise CorruptionError(f"{prefix}: {key} is no string", code="BadObjectGraph", key=key)
-    graph = object_graph.decode(encoded.item(), path=prefix)
     names: dict[str, list[str]] = {}
     for node in graph.nodes:
         for attribute in node.attributes:

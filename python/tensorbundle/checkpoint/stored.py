@@ -14,7 +14,8 @@ from tensorbundle.checkpoint.adapters import Array
 from tensorbundle.core import _core
 from tensorbundle.errors import BundleError, CorruptionError, UnsupportedError
 from tensorbundle.mapping import map_options
-from tensorbundle.object_graph import OBJECT_GRAPH_KEY, Attribute, decode
+from tensorbundle.object_graph import Attribute, ObjectGraph
+from tensorbundle.stored_graph import read_graph
 
 __all__ = ["Stored"]
 
@@ -27,31 +28,24 @@ class Stored:
         self._options = reading.read_options(verify=verify, **options)
         self._verify = verify
         self._bundle = Bundle(prefix)
-        self.graph = decode(self._graph_bytes(), path=f"{prefix}.index")
-        if not self.graph.nodes:
-            raise CorruptionError(
-                f"{prefix}.index: the object graph has no objects", code="BadObjectGraph"
-            )
+        self.graph = self._graph()
         self._pinned: dict[str, Array] | None = None
 
-    def _graph_bytes(self) -> bytes:
-        if OBJECT_GRAPH_KEY not in self._bundle:
+    def _graph(self) -> ObjectGraph:
+        path = f"{self.prefix}.index"
+        graph = read_graph(self._core, self.prefix)
+        if graph is None:
             raise UnsupportedError(
                 f"{self.prefix}: it holds no object graph, so it was saved by names, not by "
                 "objects; load() and Saver go by names",
                 code="NoObjectGraph",
-                path=f"{self.prefix}.index",
+                path=path,
             )
-        value = self._bundle.read(OBJECT_GRAPH_KEY)
-        if value.dtype != object or value.shape != ():
+        if not graph.nodes:
             raise CorruptionError(
-                f"{self.prefix}.index: the object graph is no string",
-                code="BadObjectGraph",
-                key=OBJECT_GRAPH_KEY,
+                f"{path}: the object graph has no objects", code="BadObjectGraph"
             )
-        encoded = value.item()
-        assert isinstance(encoded, bytes)
-        return encoded
+        return graph
 
     @functools.cached_property
     def keys(self) -> dict[str, int]:
