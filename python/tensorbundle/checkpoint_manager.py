@@ -1,28 +1,25 @@
 """Numbered checkpoints in one directory: kept, ranked, rotated and found again.
 
-Longer than other files by its docstrings: the work is in `rotation`, `managed_state` and
-`preservation`.
+Longer than other files by its docstrings: the work is in `numbered_saves`, `rotation`,
+`managed_state` and `preservation`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
 from tensorbundle.checkpoint_state import latest_checkpoint
-from tensorbundle.file_lock import FileLock
 from tensorbundle.managed_state import managed_state
 from tensorbundle.metrics_file import as_numbers
+from tensorbundle.numbered_saves import NumberedSaves
 from tensorbundle.preservation import BestN, Policy, plain_policies, ranked
 from tensorbundle.rotation import Rotation
-from tensorbundle.step_interval import StepInterval, as_step
+from tensorbundle.step_interval import StepInterval
 
 __all__ = ["CheckpointManager"]
-
-_LOCK_NAME = ".checkpoint-manager.tensorbundle-lock"
 
 
 class CheckpointManager:
@@ -124,13 +121,14 @@ class CheckpointManager:
         self._interval = StepInterval(checkpoint_interval, step_counter, last_checkpoint_step)
         self._monitor = monitor
         self._best = _best(monitor, best_fn, mode)
-        self._callbacks = tuple(callbacks)
-        self._lock: FileLock | None = None
         policies = plain_policies(
             max_to_keep, keep_checkpoint_every_n_hours, self._best, keep_best, policy
         )
         durability = options.get("durability", "full")
         self._rotation = Rotation(self._directory, checkpoint_name, policies, durability)
+        self._saves = NumberedSaves(
+            self._directory, self._state, self._rotation, self._interval, callbacks
+        )
 
     # ---- What there is --------------------------------------------------------------------
 
@@ -229,46 +227,13 @@ class CheckpointManager:
         """
         if not self._interval.is_over(check_interval):
             return None
-        measured = self._measured(metrics)
-        self._take_lock()
-        prefix = self._write(checkpoint_number, options, measured)
-        self._interval.begin()
-        # All callbacks run, in their order, whatever the rules or the others raise.
-        with contextlib.ExitStack() as stack:
-            for callback in reversed(self._callbacks):
-                stack.callback(callback, prefix)
-            self._rotation.sweep()
-        return prefix
+        return self._saves.save(checkpoint_number, options, self._measured(metrics))
 
     def _measured(self, metrics: Mapping[str, Any] | None) -> dict[str, float]:
         measured = as_numbers(metrics or {})
         if measured and self._monitor is not None and self._monitor not in measured:
             raise ValueError(f"the monitored {self._monitor!r} is not in {sorted(measured)}")
         return measured
-
-    def _take_lock(self) -> None:
-        if self._lock is not None:
-            return
-        os.makedirs(self._directory, exist_ok=True)
-        told = f"{self._directory}: another CheckpointManager saves here; close() it first"
-        self._lock = FileLock(os.path.join(self._directory, _LOCK_NAME), told)
-        if self._rotation.is_stale():
-            self._rotation.recover()
-
-    def _write(self, given: Any, options: Any, metrics: dict[str, float]) -> str:
-        counted = self._state.next_number()
-        try:
-            number = as_step(given) if given is not None else counted
-            if number is None:
-                number = max(self.all_steps(), default=0) + 1
-            prefix = self._rotation.prefix(number)
-            with self._rotation.replacing(prefix, number):
-                self._state.write(prefix, options)
-        except BaseException:
-            self._state.undo_number()
-            raise
-        self._rotation.add(prefix, number, metrics)
-        return prefix
 
     # ---- Restoring ------------------------------------------------------------------------
 
@@ -345,10 +310,10 @@ class CheckpointManager:
 
     def close(self) -> None:
         """Wait, and let another manager save here; a later save takes the lock again."""
-        self.wait()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        try:
+            self.wait()
+        finally:
+            self._saves.close()
 
     def __enter__(self) -> CheckpointManager:
         return self

@@ -1,0 +1,98 @@
+"""The saves of a checkpoint manager: numbered, and recorded when they are durable."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tensorbundle.file_lock import FileLock
+from tensorbundle.managed_state import ManagedState
+from tensorbundle.rotation import Rotation
+from tensorbundle.step_interval import StepInterval, as_step
+
+__all__ = ["NumberedSaves"]
+
+_LOCK_NAME = ".checkpoint-manager.tensorbundle-lock"
+
+
+class NumberedSaves:
+    """Saves one state to one directory, under the directory's lock.
+
+    Parameters
+    ----------
+    directory
+        Where to; it is made if missing.
+    state
+        What is saved.
+    rotation
+        Where saves are recorded, and what removes old ones.
+    interval
+        What counts the steps to the next save.
+    callbacks
+        Called with the prefix of each new checkpoint, when it is recorded.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        state: ManagedState,
+        rotation: Rotation,
+        interval: StepInterval,
+        callbacks: Sequence[Callable[[str], object]],
+    ) -> None:
+        self._directory = directory
+        self._state = state
+        self._rotation = rotation
+        self._interval = interval
+        self._callbacks = tuple(callbacks)
+        self._lock: FileLock | None = None
+
+    def save(self, given: Any, options: Any, metrics: dict[str, float]) -> str:
+        """Save under the number given, or else the next; see `CheckpointManager.save`."""
+        self._take_lock()
+        with contextlib.ExitStack() as undo:
+            number = self._next_number(given, undo)
+            prefix = self._rotation.prefix(number)
+            with self._recorded(prefix, number, metrics, undo):
+                self._state.write(prefix, options)
+        return prefix
+
+    def close(self) -> None:
+        """Let others save here; a later save takes the lock again."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        os.makedirs(self._directory, exist_ok=True)
+        told = f"{self._directory}: another CheckpointManager saves here; close() it first"
+        self._lock = FileLock(os.path.join(self._directory, _LOCK_NAME), told)
+        if self._rotation.is_stale():
+            self._rotation.recover()
+
+    def _next_number(self, given: Any, undo: contextlib.ExitStack) -> int:
+        counted = self._state.next_number()
+        undo.callback(self._state.undo_number)
+        if given is not None:
+            return as_step(given)
+        return counted if counted is not None else max(self._rotation.steps(), default=0) + 1
+
+    @contextlib.contextmanager
+    def _recorded(
+        self, prefix: str, number: int, metrics: dict[str, float], undo: contextlib.ExitStack
+    ) -> Iterator[None]:
+        """Record what is saved within; nothing of `undo` is undone once that is durable."""
+        with self._rotation.replacing(prefix, number):
+            yield
+        undo.pop_all()
+        self._rotation.add(prefix, number, metrics)
+        self._interval.begin()
+        # All callbacks run, in their order, whatever the rules or the others raise.
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self._callbacks):
+                stack.callback(callback, prefix)
+            self._rotation.sweep()
