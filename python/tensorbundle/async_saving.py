@@ -85,6 +85,12 @@ class SaveHandle:
         """
         return self.durable.result(timeout)
 
+    def raise_unseen(self) -> None:
+        """Wait for the end, and raise the save's error if nobody has asked for it yet."""
+        self.wait()
+        if not self._outcome.seen:
+            self.result()
+
     def cancel(self) -> bool:
         """Stop the save if it is not too late, and wait for its end.
 
@@ -197,7 +203,8 @@ class AsyncSaver:
             try:
                 self._finish_last()
             finally:
-                self._arena = _core.SnapshotArena(0)
+                if self._last is None:
+                    self._arena = _core.SnapshotArena(0)
 
     def __enter__(self) -> AsyncSaver:
         return self
@@ -218,9 +225,13 @@ class AsyncSaver:
             )
 
     def _finish_last(self) -> None:
-        handle, self._last = self._last, None
-        if handle is not None and handle.wait() and not handle._outcome.seen:
-            handle.result()
+        handle = self._last
+        if handle is None:
+            return
+        handle.wait()
+        # Not before: where Ctrl-C ends the wait, the save still reads the copies.
+        self._last = None
+        handle.raise_unseen()
 
     def _make_room(self, size: int) -> None:
         if size <= self._arena.size:

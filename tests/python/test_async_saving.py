@@ -119,6 +119,30 @@ def test_one_save_at_a_time(prefix, saver):
     assert_all_same(tb.load(prefix), model(2))
 
 
+@pytest.mark.parametrize("how", ["save", "close"])
+def test_ctrl_c_while_waiting_for_a_save_leaves_its_copies_alone(prefix, monkeypatch, how):
+    saver = tb.AsyncSaver()
+    gate = Gate()
+    first = saver.save(prefix, model(1), progress=gate)
+    assert gate.reached.wait(30)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tb.SaveHandle, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            saver.close() if how == "close" else saver.save(prefix, model(2))
+    assert saver._arena.size > 24 * MIB
+    threading.Thread(target=gate.open.set).start()
+    if how == "save":
+        saver.save(f"{prefix}-2", model(3)).result()
+        assert first.done()
+    saver.close()
+    assert saver._arena.size == 0
+    assert_all_same(tb.load(prefix), model(1))
+
+
 def test_the_short_way_uses_one_saver_for_the_process(prefix):
     kept = model()
     handle = tb.save(prefix, model(), blocking=False)
