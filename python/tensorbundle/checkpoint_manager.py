@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
+from tensorbundle.async_saving import AsyncSaver, SaveHandle
 from tensorbundle.checkpoint_state import latest_checkpoint
 from tensorbundle.managed_state import managed_state
 from tensorbundle.metrics_file import as_numbers
@@ -66,10 +67,14 @@ class CheckpointManager:
         `KeepAll`, or a function that chooses from a sequence of `SavedCheckpoint`. What
         any rule keeps is kept.
     callbacks
-        Called with the prefix of each new checkpoint, when it is durable and recorded.
+        Called with the prefix of each new checkpoint, when it is durable and recorded; of a
+        save in the background on the thread that writes it, as the functions of `policy`.
     save_options
         What else `tensorbundle.save` takes, where the manager calls it.
         ``durability="none"`` holds for the state file, too.
+    saver
+        What saves with ``blocking=False``: an `AsyncSaver` of your own, to bound its memory
+        or give it back; ``None`` means the one of ``tensorbundle.save(blocking=False)``.
 
     Raises
     ------
@@ -82,6 +87,9 @@ class CheckpointManager:
     -----
     One manager at a time may save to a directory: the first save takes a lock, which
     `close`, the end of the manager or of the process give back. One thread at a time.
+
+    The interpreter's exit waits for a save in the background. A process that is killed in
+    one leaves the checkpoint before it, and the state file that names that.
 
     Examples
     --------
@@ -110,6 +118,7 @@ class CheckpointManager:
         policy: Policy | Sequence[Policy] | None = None,
         callbacks: Sequence[Callable[[str], object]] = (),
         save_options: Mapping[str, Any] | None = None,
+        saver: AsyncSaver | None = None,
     ) -> None:
         if not checkpoint_name or "/" in checkpoint_name:
             raise ValueError(f"checkpoint_name must be a file's name, not {checkpoint_name!r}")
@@ -127,7 +136,7 @@ class CheckpointManager:
         durability = options.get("durability", "full")
         self._rotation = Rotation(self._directory, checkpoint_name, policies, durability)
         self._saves = NumberedSaves(
-            self._directory, self._state, self._rotation, self._interval, callbacks
+            self._directory, self._state, self._rotation, self._interval, callbacks, saver
         )
 
     # ---- What there is --------------------------------------------------------------------
@@ -149,7 +158,11 @@ class CheckpointManager:
 
     @property
     def latest_checkpoint(self) -> str | None:
-        """The prefix of the newest checkpoint; ``None`` where there is none."""
+        """The prefix of the newest checkpoint; ``None`` where there is none.
+
+        One that is being saved in the background is not yet it: until it is durable and
+        the state file names it, the one before is.
+        """
         return self._rotation.latest
 
     @property
@@ -181,6 +194,28 @@ class CheckpointManager:
 
     # ---- Saving ---------------------------------------------------------------------------
 
+    @overload
+    def save(
+        self,
+        checkpoint_number: Any = ...,
+        check_interval: bool = ...,
+        options: Any = ...,
+        *,
+        metrics: Mapping[str, Any] | None = ...,
+        blocking: Literal[True] = ...,
+    ) -> str | None: ...
+
+    @overload
+    def save(
+        self,
+        checkpoint_number: Any = ...,
+        check_interval: bool = ...,
+        options: Any = ...,
+        *,
+        metrics: Mapping[str, Any] | None = ...,
+        blocking: Literal[False],
+    ) -> SaveHandle | None: ...
+
     def save(
         self,
         checkpoint_number: Any = None,
@@ -188,11 +223,12 @@ class CheckpointManager:
         options: Any = None,
         *,
         metrics: Mapping[str, Any] | None = None,
-    ) -> str | None:
+        blocking: bool = True,
+    ) -> str | SaveHandle | None:
         """Save the next checkpoint, record it, and remove what no rule keeps.
 
         In this order, each durable before the next begins: a crash leaves the old
-        checkpoints, or the old ones and the new.
+        checkpoints, or the old ones and the new. In the background, too.
 
         Parameters
         ----------
@@ -206,11 +242,15 @@ class CheckpointManager:
             keywords, or a ``tf.train.CheckpointOptions``.
         metrics
             Numbers by name, kept in ``PREFIX.metrics.json``.
+        blocking
+            ``False``: copy the tensors, come back, and do the rest in the background; see
+            `AsyncSaver`. One save at a time: the next, and a restore, wait for its end.
 
         Returns
         -------
-        str or None
-            The prefix; ``None`` where the interval is not over.
+        str or SaveHandle or None
+            The prefix; of a save in the background a handle with it, done when all of the
+            above is. ``None`` where the interval is not over.
 
         Raises
         ------
@@ -224,10 +264,17 @@ class CheckpointManager:
         Exception
             What a callback or a rule has raised. The checkpoint counts, it is durable and
             `latest_checkpoint`; where a rule has raised, nothing was removed.
+
+            What a save in the background has raised, if nobody has asked its handle: from
+            the next call of `save`, `restore`, `wait` or `close`, which has done nothing
+            then, or at the interpreter's exit.
         """
+        self._saves.look()
         if not self._interval.is_over(check_interval):
             return None
-        return self._saves.save(checkpoint_number, options, self._measured(metrics))
+        measured = self._measured(metrics)
+        self._saves.settle()
+        return self._saves.save(checkpoint_number, options, measured, blocking=blocking)
 
     def _measured(self, metrics: Mapping[str, Any] | None) -> dict[str, float]:
         measured = as_numbers(metrics or {})
@@ -239,6 +286,8 @@ class CheckpointManager:
 
     def restore(self, which: int | Literal["latest", "best"] = "latest") -> Any:
         """Restore a checkpoint: the newest, the best, or that of a step.
+
+        A save in the background is waited for, and counts.
 
         Returns
         -------
@@ -254,6 +303,7 @@ class CheckpointManager:
         CorruptionError, ...
             As the checkpoint's ``restore``. `latest_valid_checkpoint` finds a sound one.
         """
+        self._saves.settle()
         return self._restore(self._existing(which))
 
     def restore_or_initialize(self) -> str | None:
@@ -264,6 +314,7 @@ class CheckpointManager:
         str or None
             The prefix of what was restored.
         """
+        self._saves.settle()
         latest = self.latest_checkpoint
         if latest is not None:
             self._restore(latest)
@@ -303,7 +354,8 @@ class CheckpointManager:
     # ---- Ending ---------------------------------------------------------------------------
 
     def wait(self) -> None:
-        """Return once everything that was begun is durable."""
+        """Return once everything that was begun is durable and recorded."""
+        self._saves.settle()
         self._state.wait()
 
     sync = wait

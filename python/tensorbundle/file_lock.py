@@ -14,7 +14,7 @@ import weakref
 
 from tensorbundle.errors import LockedError
 
-__all__ = ["FileLock", "save_lock_path"]
+__all__ = ["FileLock", "flock", "lock_file", "save_lock_path"]
 
 # Each round lost means that another holder came and went.
 _MOST_ROUNDS = 100
@@ -41,7 +41,7 @@ class FileLock:
     """
 
     def __init__(self, path: str, told: str) -> None:
-        descriptor = _lock(path)
+        descriptor = lock_file(path)
         if descriptor is None:
             raise LockedError(told, code="Locked", path=path)
         self._release = weakref.finalize(self, _unlock, path, descriptor, os.getpid())
@@ -57,13 +57,16 @@ class FileLock:
         self.release()
 
 
-def _lock(path: str) -> int | None:
-    """Give the descriptor that has the lock, or ``None`` where another has it."""
+def lock_file(path: str) -> int | None:
+    """Make a file, and give the descriptor that has its lock.
+
+    ``None`` where another has it. Where there are no locks, one that has none.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for _ in range(_MOST_ROUNDS):
         descriptor = os.open(path, flags, 0o666)
         try:
-            _flock(descriptor)
+            flock(descriptor)
             # The holder before us removes the file: then this one has no name.
             if _is_named(path, descriptor):
                 return descriptor
@@ -76,13 +79,22 @@ def _lock(path: str) -> int | None:
     return None
 
 
-def _flock(descriptor: int) -> None:
+def flock(descriptor: int) -> bool:
+    """Lock an open file at once; tell whether its file system has locks.
+
+    Raises
+    ------
+    BlockingIOError
+        Another has the lock.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         # Some network file systems have no locks. Ours is a courtesy.
         if error.errno not in _WITHOUT_LOCKS:
             raise
+        return False
+    return True
 
 
 def _is_named(path: str, descriptor: int) -> bool:

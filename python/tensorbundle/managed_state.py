@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorbundle.loading import load
 from tensorbundle.named_restore import read_values
-from tensorbundle.saving import save
+from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.variables import as_variable, named_variables
 
 __all__ = ["ManagedState", "managed_state"]
@@ -25,6 +25,16 @@ class ManagedState:
 
     def write(self, prefix: str, options: Any) -> None:
         """Save everything at `prefix`."""
+        self.prepare(prefix, options).run()
+
+    def prepare(self, prefix: str, options: Any) -> PendingSave:
+        """Gather everything for a save at `prefix` that others run.
+
+        Raises
+        ------
+        TypeError
+            The state can only write itself.
+        """
         raise NotImplementedError
 
     def restore(self, prefix: str) -> Any:
@@ -88,6 +98,16 @@ class _Object(ManagedState):
         else:  # tf.train.CheckpointOptions
             self._checkpoint.write(prefix, options=options)
 
+    def prepare(self, prefix: str, options: Any) -> PendingSave:
+        prepare = getattr(self._checkpoint, "prepare", None)
+        if not callable(prepare):
+            raise TypeError(
+                f"a {type(self._checkpoint).__qualname__} writes itself, and not in the "
+                "background; put its objects into a tensorbundle.Checkpoint"
+            )
+        pending: PendingSave = prepare(prefix, **(options or {}))
+        return pending
+
     def restore(self, prefix: str) -> Any:
         return self._checkpoint.restore(prefix)
 
@@ -106,8 +126,9 @@ class _Named(ManagedState):
         self._values = values
         self._options = options
 
-    def write(self, prefix: str, options: Any) -> None:
-        save(prefix, named_variables(self._values), **{**self._options, **(options or {})})
+    def prepare(self, prefix: str, options: Any) -> PendingSave:
+        named = named_variables(self._values)
+        return prepare(prefix, named, **{**self._options, **(options or {})})
 
     def restore(self, prefix: str) -> Any:
         named = named_variables(self._values)
@@ -123,8 +144,8 @@ class _Function(ManagedState):
         self._function = function
         self._options = options
 
-    def write(self, prefix: str, options: Any) -> None:
-        save(prefix, self._function(), **{**self._options, **(options or {})})
+    def prepare(self, prefix: str, options: Any) -> PendingSave:
+        return prepare(prefix, self._function(), **{**self._options, **(options or {})})
 
     def restore(self, prefix: str) -> Any:
         return load(prefix)

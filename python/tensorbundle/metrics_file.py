@@ -16,11 +16,10 @@ from typing import Any
 
 from tensorbundle.small_file import replace_file
 
-__all__ = ["as_numbers", "read_metrics", "remove_metrics", "write_metrics"]
+__all__ = ["as_numbers", "metrics_path", "read_metrics", "remove_metrics", "write_metrics"]
 
 _LOG = logging.getLogger("tensorbundle")
 
-_SUFFIX = ".metrics.json"
 _MOST_BYTES = 1 << 24
 
 
@@ -38,13 +37,18 @@ def as_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
+def metrics_path(prefix: str) -> str:
+    """Name the file of a checkpoint's metrics."""
+    return prefix + ".metrics.json"
+
+
 def write_metrics(
     prefix: str, step: int | None, metrics: Mapping[str, float], *, durable: bool = True
 ) -> None:
     """Write the metrics of a checkpoint; the file is replaced as a whole."""
     values = {k: v if math.isfinite(v) else repr(v) for k, v in metrics.items()}
     text = json.dumps({"step": step, "metrics": values}, allow_nan=False) + "\n"
-    replace_file(prefix + _SUFFIX, text.encode("utf-8"), durable=durable)
+    replace_file(metrics_path(prefix), text.encode("utf-8"), durable=durable)
 
 
 def read_metrics(prefix: str) -> dict[str, float]:
@@ -53,17 +57,17 @@ def read_metrics(prefix: str) -> dict[str, float]:
     One that cannot be read counts as none, and is told in the log.
     """
     try:
-        with open(prefix + _SUFFIX, "rb") as file:
+        with open(metrics_path(prefix), "rb") as file:
             content = json.loads(file.read(_MOST_BYTES))
         return as_numbers(content["metrics"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        _LOG.warning("%s: ignored: %s", prefix + _SUFFIX, error)
+        _LOG.warning("%s: ignored: %s", metrics_path(prefix), error)
         return {}
 
 
 def remove_metrics(prefix: str) -> None:
     """Remove the metrics of a checkpoint, if there are any."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(prefix + _SUFFIX)
+        os.unlink(metrics_path(prefix))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from tensorbundle.async_saving import AsyncSaver, SaveHandle
+from tensorbundle.background import Background
 from tensorbundle.file_lock import FileLock
 from tensorbundle.managed_state import ManagedState
 from tensorbundle.rotation import Rotation
@@ -20,6 +23,9 @@ _LOCK_NAME = ".checkpoint-manager.tensorbundle-lock"
 class NumberedSaves:
     """Saves one state to one directory, under the directory's lock.
 
+    Threads: a save in the background is recorded on the thread that writes it; until it is
+    settled only `look`, `settle` and what `Rotation` tells may be asked for.
+
     Parameters
     ----------
     directory
@@ -32,6 +38,8 @@ class NumberedSaves:
         What counts the steps to the next save.
     callbacks
         Called with the prefix of each new checkpoint, when it is recorded.
+    saver
+        What saves in the background; ``None`` means the process' own.
     """
 
     def __init__(
@@ -41,23 +49,44 @@ class NumberedSaves:
         rotation: Rotation,
         interval: StepInterval,
         callbacks: Sequence[Callable[[str], object]],
+        saver: AsyncSaver | None,
     ) -> None:
         self._directory = directory
         self._state = state
         self._rotation = rotation
         self._interval = interval
         self._callbacks = tuple(callbacks)
+        self._background = Background(saver)
         self._lock: FileLock | None = None
 
-    def save(self, given: Any, options: Any, metrics: dict[str, float]) -> str:
+    def save(
+        self, given: Any, options: Any, metrics: dict[str, float], *, blocking: bool
+    ) -> str | SaveHandle:
         """Save under the number given, or else the next; see `CheckpointManager.save`."""
         self._take_lock()
-        with contextlib.ExitStack() as undo:
+        undo = contextlib.ExitStack()
+        try:
             number = self._next_number(given, undo)
             prefix = self._rotation.prefix(number)
-            with self._recorded(prefix, number, metrics, undo):
+            undo.callback(self._interval.begin())
+            recorded = self._recorded(prefix, number, metrics, undo)
+            if not blocking:
+                pending = self._state.prepare(prefix, options)
+                return self._background.start(replace(pending, within=recorded), undo)
+            with recorded:
                 self._state.write(prefix, options)
+        except BaseException:
+            undo.close()
+            raise
         return prefix
+
+    def look(self) -> None:
+        """Raise the error of a save in the background that has ended, unless it was seen."""
+        self._background.look()
+
+    def settle(self) -> None:
+        """Wait for the save in the background, and raise its error as `look` does."""
+        self._background.settle()
 
     def close(self) -> None:
         """Let others save here; a later save takes the lock again."""
@@ -71,6 +100,7 @@ class NumberedSaves:
         os.makedirs(self._directory, exist_ok=True)
         told = f"{self._directory}: another CheckpointManager saves here; close() it first"
         self._lock = FileLock(os.path.join(self._directory, _LOCK_NAME), told)
+        self._rotation.sweep_unfinished()
         if self._rotation.is_stale():
             self._rotation.recover()
 
@@ -85,12 +115,11 @@ class NumberedSaves:
     def _recorded(
         self, prefix: str, number: int, metrics: dict[str, float], undo: contextlib.ExitStack
     ) -> Iterator[None]:
-        """Record what is saved within; nothing of `undo` is undone once that is durable."""
+        """Record what is saved within; nothing of `undo` is undone once that has been done."""
         with self._rotation.replacing(prefix, number):
             yield
-        undo.pop_all()
         self._rotation.add(prefix, number, metrics)
-        self._interval.begin()
+        undo.pop_all()
         # All callbacks run, in their order, whatever the rules or the others raise.
         with contextlib.ExitStack() as stack:
             for callback in reversed(self._callbacks):

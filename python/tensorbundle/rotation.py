@@ -27,8 +27,9 @@ from tensorbundle.checkpoint_state import (
     update_checkpoint_state,
 )
 from tensorbundle.errors import BundleError
-from tensorbundle.metrics_file import read_metrics, remove_metrics, write_metrics
+from tensorbundle.metrics_file import metrics_path, read_metrics, remove_metrics, write_metrics
 from tensorbundle.preservation import Policy, Preserves, SavedCheckpoint
+from tensorbundle.small_file import sweep_unfinished
 
 __all__ = ["Rotation"]
 
@@ -48,6 +49,9 @@ class Rotation:
         What stays, besides the newest; empty: everything.
     durability
         Of the state file and the metrics.
+
+    Threads: one at a time may change it. Others may ask meanwhile what there is: they find
+    it as it was before a change, or after.
     """
 
     def __init__(
@@ -62,7 +66,8 @@ class Rotation:
         self._policies = policies
         self._durability = durability
         self.latest: str | None = None
-        self._managed: dict[str, SavedCheckpoint] = {}  # by prefix, oldest first
+        # By prefix, oldest first. Never changed in place: others may be reading it.
+        self._managed: dict[str, SavedCheckpoint] = {}
         self._last_preserved = 0.0
         self._seen: bytes | None = None
         self.recover()
@@ -82,12 +87,13 @@ class Rotation:
 
     def all_saved(self) -> list[SavedCheckpoint]:
         """List all that exist, with their metrics, those kept for good first."""
+        managed = self._managed
         kept = [
             SavedCheckpoint(prefix, step, 0.0, read_metrics(prefix))
             for step, prefix in self._numbered()
-            if prefix not in self._managed
+            if prefix not in managed
         ]
-        return kept + [saved for saved in self.managed if checkpoint_exists(saved.path)]
+        return kept + [saved for saved in managed.values() if checkpoint_exists(saved.path)]
 
     def _numbered(self) -> list[tuple[int, str]]:
         """List the checkpoints that have our names: not those with zeros before a number."""
@@ -126,6 +132,7 @@ class Rotation:
 
     def _take_over(self, state: CheckpointState, now: float) -> None:
         paths = state.all_model_checkpoint_paths
+        found: dict[str, SavedCheckpoint] = {}
         times = state.all_model_checkpoint_timestamps or [self._last_preserved] * len(paths)
         for path, when in zip(paths, times, strict=False):
             prefix, is_inside = self._placed(path)
@@ -133,7 +140,8 @@ class Rotation:
             # One among the best stays counted though a later one is kept for good.
             if is_inside and (min(when, now) > self._last_preserved or metrics):
                 step = self._step_of(prefix)
-                self._managed[prefix] = SavedCheckpoint(prefix, step, min(when, now), metrics)
+                found[prefix] = SavedCheckpoint(prefix, step, min(when, now), metrics)
+        self._managed = found
 
     def _placed(self, path: str) -> tuple[str, bool]:
         """Give a path of the state file as we spell it, and whether it is right here."""
@@ -172,6 +180,17 @@ class Rotation:
         is_ours = dash and name == self._name and is_number(digits)
         return int(digits) if is_ours else None
 
+    def sweep_unfinished(self) -> None:
+        """Remove what a process that was killed left of a state file or of metrics.
+
+        What cannot be removed is told in the log.
+        """
+        metrics = {os.path.basename(metrics_path(prefix)) for _, prefix in self._numbered()}
+        try:
+            sweep_unfinished(self._directory, {"checkpoint"} | metrics)
+        except OSError as error:
+            _LOG.warning("%s: an unfinished file stays: %s", self._directory, error)
+
     # ---- Adding and removing --------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -194,8 +213,8 @@ class Rotation:
         if metrics:
             durable = self._durability == "full"
             write_metrics(prefix, step, metrics, durable=durable)
-        self._managed.pop(prefix, None)
-        self._managed[prefix] = SavedCheckpoint(prefix, step, time.time(), metrics)
+        others = {path: saved for path, saved in self._managed.items() if path != prefix}
+        self._managed = others | {prefix: SavedCheckpoint(prefix, step, time.time(), metrics)}
         self.latest = prefix
         self._record()
 
@@ -213,9 +232,11 @@ class Rotation:
             if preserving is not None and preserving.moves_clock:
                 last = saved.time
             decided.append((saved, preserving is not None))
+        left = dict(self._managed)
         for saved, stays in decided:
             if stays or self._remove(saved):
-                del self._managed[saved.path]
+                del left[saved.path]
+        self._managed = left
         self._last_preserved = last
         self._record()
 

@@ -6,16 +6,20 @@ import collections
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Literal, overload
 
 from tensorbundle import reading
+from tensorbundle.async_saving import SaveHandle
+from tensorbundle.background import Background
 from tensorbundle.checkpoint_files import get_checkpoint_mtimes, remove_checkpoint
 from tensorbundle.checkpoint_state import update_checkpoint_state
 from tensorbundle.errors import BundleError
 from tensorbundle.loading import load
 from tensorbundle.named_restore import read_values
-from tensorbundle.saving import save
+from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.variables import as_variable, named_variables
 
 __all__ = ["Saver"]
@@ -32,7 +36,7 @@ class Saver:
     """Saves variables under their names, restores them, and rotates old checkpoints.
 
     The workflow, the files and the state file are those of TensorFlow's class of that
-    name; there is no session, and what a save returns is on the device.
+    name; there is no session, and what a blocking save returns is on the device.
 
     Parameters
     ----------
@@ -112,6 +116,7 @@ class Saver:
         self._last: list[tuple[str, float]] = []
         self._due: collections.deque[tuple[str, float]] = collections.deque()
         self._own: set[str] = set()  # absolute prefixes that this saver has written
+        self._background = Background()
         self._next_kept = time.time() + self._hours * _SECONDS_PER_HOUR
 
     @property
@@ -144,6 +149,32 @@ class Saver:
             found += [(path, when) for when in get_checkpoint_mtimes([path])]
         self.set_last_checkpoints_with_time(found)
 
+    @overload
+    def save(
+        self,
+        values: Mapping[Any, Any] | None,
+        save_path: StrPath,
+        global_step: Any = ...,
+        latest_filename: str | None = ...,
+        write_state: bool = ...,
+        *,
+        blocking: Literal[True] = ...,
+        **options: Any,
+    ) -> str | None: ...
+
+    @overload
+    def save(
+        self,
+        values: Mapping[Any, Any] | None,
+        save_path: StrPath,
+        global_step: Any = ...,
+        latest_filename: str | None = ...,
+        write_state: bool = ...,
+        *,
+        blocking: Literal[False],
+        **options: Any,
+    ) -> SaveHandle | None: ...
+
     def save(
         self,
         values: Mapping[Any, Any] | None,
@@ -151,8 +182,10 @@ class Saver:
         global_step: Any = None,
         latest_filename: str | None = None,
         write_state: bool = True,
+        *,
+        blocking: bool = True,
         **options: Any,
-    ) -> str | None:
+    ) -> str | SaveHandle | None:
         """Save the variables; note it in the state file; remove what is too old.
 
         In this order, each durable before the next begins.
@@ -170,13 +203,17 @@ class Saver:
             Name of the state file; ``None`` means ``"checkpoint"``.
         write_state
             Whether to write the state file; if not, nothing is removed either.
+        blocking
+            ``False``: copy the variables, come back, and do the rest in the background; see
+            `AsyncSaver`. The next save, and a restore, wait for the end.
         options
             As of `tensorbundle.save`, for this save.
 
         Returns
         -------
-        str or None
-            The checkpoint's prefix; ``None`` if there are no variables.
+        str or SaveHandle or None
+            The checkpoint's prefix, or a handle with it; ``None`` if there are no
+            variables.
 
         Raises
         ------
@@ -184,19 +221,26 @@ class Saver:
             `latest_filename` has a directory, or is the checkpoint's own name; or `values`
             has other names than the variables.
         TypeError, LockedError, OSError
-            As `tensorbundle.save`. Older checkpoints are all still there.
+            As `tensorbundle.save`. Older checkpoints are all still there. What a save in
+            the background has raised, if nobody has asked its handle, the next `save`,
+            `restore` or `wait` raises, or the interpreter's exit.
         """
+        self.wait()
         prefix = self._prefix(os.fspath(save_path), global_step, latest_filename)
         tensors = self._tensors(values)
         if not tensors:
             return None
-        save(prefix, tensors, **{**self._options, **options})
-        self._own.add(os.path.abspath(prefix))
-        if write_state:
-            durability = options.get("durability", self._options.get("durability", "full"))
-            self._record(prefix, latest_filename, durability)
-            self._remove_one(os.path.dirname(prefix))
+        pending = prepare(prefix, tensors, **{**self._options, **options})
+        state_name = latest_filename or "checkpoint" if write_state else None
+        pending = replace(pending, within=self._recorded(pending, state_name))
+        if not blocking:
+            return self._background.start(pending, ExitStack())
+        pending.run()
         return prefix
+
+    def wait(self) -> None:
+        """Return once a save in the background has ended, and raise its error as `save`."""
+        self._background.settle()
 
     def restore(
         self, save_path: StrPath, *, backend: str = "auto", num_threads: int | None = None
@@ -204,7 +248,8 @@ class Saver:
         """Restore the variables in place: all of them, or none.
 
         Arrays and tensors are filled, TensorFlow's and Keras' variables assigned, after
-        everything has been read and checked; so it takes the memory of both. What cannot
+        everything has been read and checked; so it takes the memory of both. A save in the
+        background is waited for first. What cannot
         be written to (JAX arrays, numbers, arrays of text) is only returned. In an
         object-based checkpoint variables are found by the names they had.
 
@@ -230,6 +275,7 @@ class Saver:
         FileNotFoundError, CorruptionError, UnsupportedError, OSError
             As `tensorbundle.load`.
         """
+        self.wait()
         if save_path is None:
             raise ValueError("there is no checkpoint to restore: save_path is None")
         prefix = os.fspath(save_path)
@@ -267,19 +313,31 @@ class Saver:
             raise ValueError(f"values and variables differ in their names: {differing[:5]}")
         return named
 
-    def _record(self, prefix: str, latest_filename: str | None, durability: Any) -> None:
+    @contextmanager
+    def _recorded(self, pending: PendingSave, state_name: str | None) -> Iterator[None]:
+        """Record what is saved within, in a state file if there is to be one."""
+        yield
+        self._own.add(os.path.abspath(pending.prefix))
+        if state_name is not None:
+            self._record(pending, state_name)
+            self._remove_one(os.path.dirname(pending.prefix))
+
+    def _record(self, pending: PendingSave, state_name: str) -> None:
+        prefix = pending.prefix
         if self._max_to_keep:
-            self._last = [known for known in self._last if known[0] != prefix]
-            self._last.append((prefix, time.time()))
-            if len(self._last) > self._max_to_keep:
-                self._due.append(self._last.pop(0))
+            # Not changed in place: `last_checkpoints` may be asked for meanwhile.
+            last = [known for known in self._last if known[0] != prefix]
+            last.append((prefix, time.time()))
+            if len(last) > self._max_to_keep:
+                self._due.append(last.pop(0))
+            self._last = last
         update_checkpoint_state(
             os.path.dirname(prefix),
             prefix,
             self.last_checkpoints,
-            latest_filename,
+            state_name,
             save_relative_paths=self._relative,
-            durability=durability,
+            durability=pending.durability,
         )
 
     def _remove_one(self, directory: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tensorbundle import tensors as _tensors
@@ -201,9 +202,12 @@ class PendingSave:
 
     prefix: str
     tensors: _core.SavedTensors
-    durability: str
+    durability: Literal["full", "none"]
     options: dict[str, Any]
     progress: Callable[[int, int], object] | None
+    within: AbstractContextManager[object] = dataclasses.field(default_factory=nullcontext)
+    """Entered before anything is written, on the thread that writes, and left when the
+    checkpoint is durable, or has failed."""
 
     def run(
         self,
@@ -211,12 +215,13 @@ class PendingSave:
         borrowed_written: _core.Latch | None = None,
     ) -> SaveReport:
         """Write it; `progress` is called instead of the caller's own."""
-        report = _core.save(
-            tensors=self.tensors,
-            **self.options,
-            progress=progress or self.progress,
-            borrowed_written=borrowed_written,
-        )
+        with self.within:
+            report = _core.save(
+                tensors=self.tensors,
+                **self.options,
+                progress=progress or self.progress,
+                borrowed_written=borrowed_written,
+            )
         stages = SaveStages.of(report.pop("stages"))
         return SaveReport(
             prefix=self.prefix, durability=self.durability, stages=stages, **report
@@ -229,7 +234,7 @@ def prepare(
     *,
     num_shards: int | None = None,
     alignment: int = 64,
-    durability: str = "full",
+    durability: Literal["full", "none"] = "full",
     backend: str | None = None,
     snapshot: bool | None = None,
     num_threads: int | None = None,

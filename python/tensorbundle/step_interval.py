@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["StepInterval", "as_step"]
@@ -24,10 +25,16 @@ class StepInterval:
         step = as_step(self._counter)
         return step != self._last and (not check or step >= self._last + self.steps)
 
-    def begin(self) -> None:
-        """Count from this step on."""
+    def begin(self) -> Callable[[], None]:
+        """Count from this step on; give a function that takes that back."""
+        before = self._last
         if self.steps is not None:
             self._last = as_step(self._counter)
+
+        def undo() -> None:
+            self._last = before
+
+        return undo
 
 
 def as_step(value: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import ml_dtypes
@@ -100,6 +101,28 @@ def flip_byte(path, offset):
     content[offset] ^= 0xFF
     Path(path).unlink()
     Path(path).write_bytes(content)
+
+
+class Gate:
+    """A progress callback that holds a save back until it is opened."""
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.reached = threading.Event()
+
+    def __call__(self, done, total):
+        self.reached.set()
+        assert self.open.wait(30)
+
+    def open_at(self, monkeypatch, cls, method):
+        """Open it when somebody calls a method of `cls`, who then has to wait."""
+        real = getattr(cls, method)
+
+        def called(*arguments, **options):
+            self.open.set()
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(cls, method, called)
 
 
 def run_python(code, *arguments, check=True):

@@ -14,7 +14,7 @@ import pytest
 
 import tensorbundle as tb
 
-from .helpers import assert_all_same, listing
+from .helpers import Gate, assert_all_same, listing
 
 MIB = 1 << 20
 
@@ -34,18 +34,6 @@ def spoil(tensors):
     for value in tensors.values():
         if isinstance(value, np.ndarray):
             value.fill(77)
-
-
-class Gate:
-    """A progress callback that holds a save back until it is opened."""
-
-    def __init__(self):
-        self.open = threading.Event()
-        self.reached = threading.Event()
-
-    def __call__(self, done, total):
-        self.reached.set()
-        assert self.open.wait(30)
 
 
 @pytest.fixture

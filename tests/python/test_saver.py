@@ -217,7 +217,7 @@ def test_a_failed_save_removes_nothing(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "full")
 
-    for broken in ("save", "update_checkpoint_state"):
+    for broken in ("prepare", "update_checkpoint_state"):
         with monkeypatch.context() as patch:
             patch.setattr(saver_module, broken, fail)
             with pytest.raises(OSError, match="full"):

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from tensorbundle.small_file import replace_file
+from tensorbundle import file_lock, small_file
+from tensorbundle.small_file import replace_file, sweep_unfinished
 
 from .helpers import listed
 
@@ -51,3 +52,53 @@ def test_what_is_durable_is_synced_before_and_after_the_rename(tmp_path, monkeyp
     calls.clear()
     replace_file(str(tmp_path / "file"), b"x", durable=False)
     assert calls == ["rename"]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
+    left = [".file.tmp.0123456789abcdef", ".größe.tmp.0000000000000000"]
+    others = ["file", "file.tmp.0123456789abcdef", ".x.tmp.0123456789abcdef"]
+    others += [f".file.tmp.0123456789abcde{end}" for end in ("", "g", "f0")]
+    for name in left + others:
+        (tmp_path / name).touch()
+    (tmp_path / ".file.tmp.1111111111111111").symlink_to(tmp_path / "file")
+    sweep_unfinished(str(tmp_path), {"file", "größe"})
+    assert listed(tmp_path) == sorted([*others, ".file.tmp.1111111111111111"])
+
+
+def test_a_file_that_is_being_written_is_not_removed(tmp_path, monkeypatch):
+    replace, before = os.replace, []
+
+    def look(temporary, path):
+        sweep_unfinished(str(tmp_path), {"file"})
+        before.extend(listed(tmp_path))
+        replace(temporary, path)
+
+    monkeypatch.setattr(os, "replace", look)
+    replace_file(str(tmp_path / "file"), b"new")
+    assert len(before) == 1 and listed(tmp_path) == ["file"]
+
+
+def test_without_locks_nobody_can_tell_so_nothing_is_removed(tmp_path, monkeypatch):
+    (tmp_path / ".file.tmp.0123456789abcdef").touch()
+
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(file_lock.fcntl, "flock", fail)
+    sweep_unfinished(str(tmp_path), {"file"})
+    replace_file(str(tmp_path / "file"), b"new")
+    assert listed(tmp_path) == [".file.tmp.0123456789abcdef", "file"]
+
+
+def test_one_that_was_taken_for_abandoned_is_begun_anew(tmp_path, monkeypatch):
+    real, taken = small_file.lock_file, []
+
+    def lose_one(path):
+        if not taken:
+            taken.append(path)
+            return None
+        return real(path)
+
+    monkeypatch.setattr(small_file, "lock_file", lose_one)
+    replace_file(str(tmp_path / "file"), b"new")
+    assert (tmp_path / "file").read_bytes() == b"new" and taken

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from tensorbundle import tensors as _tensors
+from tensorbundle.async_saving import SaveHandle
+from tensorbundle.background import Background
 from tensorbundle.checkpoint.adapters import Adapter, Array
 from tensorbundle.checkpoint.keys import VARIABLE_VALUE
 from tensorbundle.checkpoint.leaves import Counter
@@ -20,14 +25,14 @@ from tensorbundle.checkpoint.walk import gather
 from tensorbundle.checkpoint_state import update_checkpoint_state
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 from tensorbundle.reports import SaveReport
-from tensorbundle.saving import save
+from tensorbundle.saving import PendingSave, prepare
 
 __all__ = ["Checkpoint"]
 
 _COUNTER = "save_counter"
 
 # The attributes that are no objects of the checkpoint.
-_RESERVED = ("_root", "_counter", "_restoration", "save_report")
+_RESERVED = ("_root", "_counter", "_restoration", "_background", "save_report")
 
 
 class Checkpoint(Module):
@@ -76,13 +81,15 @@ class Checkpoint(Module):
     _root: Any
     _counter: Any
     _restoration: Restoration | None
+    _background: Background
     save_report: SaveReport | None
-    """What the last save did."""
+    """What the last save did; of one in the background its handle tells."""
 
     def __init__(self, root: Any = None, **objects: Any) -> None:
         for name in _RESERVED:
             object.__setattr__(self, name, None)
         object.__setattr__(self, "_root", root)
+        object.__setattr__(self, "_background", Background())
         given = {**objects, "root": root} if root is not None else objects
         for name in sorted(given):
             setattr(self, name, given[name])
@@ -106,21 +113,45 @@ class Checkpoint(Module):
         """Let the next `save` count from another number."""
         _set(self._counted(), value)
 
-    def save(self, file_prefix: str | os.PathLike[str], **options: Any) -> str:
+    @overload
+    def save(
+        self,
+        file_prefix: str | os.PathLike[str],
+        *,
+        blocking: Literal[True] = ...,
+        **options: Any,
+    ) -> str: ...
+
+    @overload
+    def save(
+        self,
+        file_prefix: str | os.PathLike[str],
+        *,
+        blocking: Literal[False],
+        **options: Any,
+    ) -> SaveHandle: ...
+
+    def save(
+        self, file_prefix: str | os.PathLike[str], *, blocking: bool = True, **options: Any
+    ) -> str | SaveHandle:
         """Save the objects as the next of a numbered series.
 
         Parameters
         ----------
         file_prefix
             Path without number: ``"run/ckpt"`` makes ``run/ckpt-1`` and so on.
+        blocking
+            ``False``: copy the tensors, come back, and do the rest in the background; see
+            `AsyncSaver`. The next save, and a restore, wait for the end.
         options
             As for `tensorbundle.save`.
 
         Returns
         -------
-        str
-            The checkpoint's prefix. The directory's ``checkpoint`` file names it as the
-            newest, and as the only one; a `CheckpointManager` keeps more.
+        str or SaveHandle
+            The checkpoint's prefix, or a handle with it. The directory's ``checkpoint``
+            file names it as the newest, and as the only one, once it is durable; a
+            `CheckpointManager` keeps more.
 
         Raises
         ------
@@ -129,28 +160,75 @@ class Checkpoint(Module):
         GraphChangedError
             An object got or lost children meanwhile.
         OSError, ...
-            As `tensorbundle.save`. The counter is then what it was.
+            As `tensorbundle.save`. The counter is then what it was; after a save in the
+            background, from the call on that raises its error: its handle's ``result``,
+            or else the next `save`, `write`, `restore`, `read` or `wait`, which has done
+            nothing then, or the interpreter's exit.
         """
+        self.wait()
         counter = self._counted()
         before = _value_of(counter)
-        _set(counter, before + 1)
+        undo = ExitStack()
+        undo.callback(_set, counter, before)
         try:
-            path = self.write(f"{os.fspath(file_prefix)}-{before + 1}", **options)
+            _set(counter, before + 1)
+            path = f"{os.fspath(file_prefix)}-{before + 1}"
+            return self._save(path, _named_as_newest(path, undo), undo, blocking, options)
         except BaseException:
-            _set(counter, before)
+            undo.close()
             raise
-        update_checkpoint_state(os.path.dirname(path), path, save_relative_paths=True)
-        return path
 
-    def write(self, file_prefix: str | os.PathLike[str], **options: Any) -> str:
+    @overload
+    def write(
+        self,
+        file_prefix: str | os.PathLike[str],
+        *,
+        blocking: Literal[True] = ...,
+        **options: Any,
+    ) -> str: ...
+
+    @overload
+    def write(
+        self,
+        file_prefix: str | os.PathLike[str],
+        *,
+        blocking: Literal[False],
+        **options: Any,
+    ) -> SaveHandle: ...
+
+    def write(
+        self, file_prefix: str | os.PathLike[str], *, blocking: bool = True, **options: Any
+    ) -> str | SaveHandle:
         """Save the objects at `file_prefix`: no number, no ``checkpoint`` file.
 
         Parameters, errors and result are those of `save`.
         """
-        saving = gather(self._adapter())
+        self.wait()
         path = os.fspath(file_prefix)
-        report = save(path, {**saving.tensors, OBJECT_GRAPH_KEY: saving.graph}, **options)
-        object.__setattr__(self, "save_report", report)
+        return self._save(path, nullcontext(), ExitStack(), blocking, options)
+
+    def prepare(self, file_prefix: str | os.PathLike[str], **options: Any) -> PendingSave:
+        """Gather what `write` would save, for others to run; nothing is touched."""
+        saving = gather(self._adapter())
+        tensors = {**saving.tensors, OBJECT_GRAPH_KEY: saving.graph}
+        return prepare(file_prefix, tensors, **options)
+
+    def wait(self) -> None:
+        """Return once a save in the background has ended, and raise its error as `save`."""
+        self._background.settle()
+
+    def _save(
+        self,
+        path: str,
+        within: AbstractContextManager[object],
+        undo: ExitStack,
+        blocking: bool,
+        options: dict[str, Any],
+    ) -> str | SaveHandle:
+        pending = replace(self.prepare(path, **options), within=within)
+        if not blocking:
+            return self._background.start(pending, undo)
+        object.__setattr__(self, "save_report", pending.run())
         return path
 
     # ---- Restoring ------------------------------------------------------------------------
@@ -159,6 +237,8 @@ class Checkpoint(Module):
         self, save_path: str | os.PathLike[str] | None, **options: Any
     ) -> RestoreStatus:
         """Restore the objects, all that are in the checkpoint, or none.
+
+        A save in the background is waited for first.
 
         Arrays and variables are filled in place; numbers, strings, and JAX arrays are
         replaced in what holds them. What the checkpoint has and the objects do not is
@@ -190,6 +270,7 @@ class Checkpoint(Module):
 
         It does not ask for a counter of saves.
         """
+        self.wait()
         if save_path is None:
             return RestoreStatus(self._adapter, None)
         restoration = Restoration(_of_saved_model(os.fspath(save_path)), **options)
@@ -234,6 +315,14 @@ class Checkpoint(Module):
         if not counter.in_place or _array_of(counter).shape != ():
             raise TypeError("the root object's save_counter cannot be counted up")
         return counter
+
+
+@contextmanager
+def _named_as_newest(path: str, undo: ExitStack) -> Iterator[None]:
+    """Name what is saved within in the ``checkpoint`` file, and keep it counted."""
+    yield
+    update_checkpoint_state(os.path.dirname(path), path, save_relative_paths=True)
+    undo.pop_all()
 
 
 def _array_of(counter: Adapter) -> Array:
