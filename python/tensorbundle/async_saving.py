@@ -165,17 +165,14 @@ class AsyncSaver:
         return self.start(prepare(prefix, tensors, **options))
 
     def start(self, pending: PendingSave) -> SaveHandle:
-        """Copy the tensors of a prepared save, and start it."""
+        """Copy the tensors of a prepared save, unless they keep, and start it."""
         self._check_process()
         with self._turn:
             if self._closed:
                 raise ValueError("the saver is closed")
             self._finish_last()
-            self._make_room(_core.snapshot_size(pending.tensors))
             handle = SaveHandle(pending.prefix)
-            copied = SnapshotReport(
-                *_core.take_snapshot(pending.tensors, self._arena, self._num_threads)
-            )
+            copied = self._copied(pending)
             self._last = handle
             written = _core.Latch()
             # Not a daemon: the interpreter's exit waits for it.
@@ -232,6 +229,14 @@ class AsyncSaver:
         # Not before: where Ctrl-C ends the wait, the save still reads the copies.
         self._last = None
         handle.raise_unseen()
+
+    def _copied(self, pending: PendingSave) -> SnapshotReport:
+        if pending.is_stable:
+            return SnapshotReport(0, 0, 0.0)
+        self._make_room(_core.snapshot_size(pending.tensors))
+        return SnapshotReport(
+            *_core.take_snapshot(pending.tensors, self._arena, self._num_threads)
+        )
 
     def _make_room(self, size: int) -> None:
         if size <= self._arena.size:

@@ -208,6 +208,8 @@ class PendingSave:
     within: AbstractContextManager[object] = dataclasses.field(default_factory=nullcontext)
     """Entered before anything is written, on the thread that writes, and left when the
     checkpoint is durable, or has failed."""
+    is_stable: bool = False
+    """Whether the tensors keep their values whatever the caller does: no copy is needed."""
 
     def run(
         self,
