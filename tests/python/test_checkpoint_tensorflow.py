@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 import numpy as np
 import pytest
 
@@ -11,60 +9,13 @@ import tensorbundle as tb
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY, decode
 
 from .helpers import assert_all_same, assert_same
-
-Pair = namedtuple("Pair", "right left")
-
-
-def model_and_optimizer(tf, seed, built=True):
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    first = [keras.Input((3,))] if built else []
-    model = keras.Sequential([*first, keras.layers.Dense(4), keras.layers.Dense(2)])
-    optimizer = keras.optimizers.Adam()
-    if built:
-        optimizer.build(model.trainable_variables)
-    for number, variable in enumerate(optimizer.variables):
-        if variable.dtype != "int64":
-            variable.assign(variable.value + seed + number)
-    return {"model": model, "optimizer": optimizer}
-
-
-def module(tf, number):
-    class Net(tf.Module):
-        def __init__(self):
-            super().__init__()
-            self.weights = tf.Variable(np.full((2, 3), number, np.float32), name="w")
-            self.function = tf.function(lambda x: x)
-            self.parts = {"a/b.c": [tf.Variable(number), 5, (tf.Variable("text"), None)]}
-            self.again = self.parts
-            self.me = self
-
-    return {"net": Net(), "half": tf.Variable(number, dtype=tf.bfloat16)}
-
-
-def structures(tf, number):
-    shared = tf.Variable(number)
-    return {
-        "z": {"b": shared, "a": [tf.Variable([number, 2])]},
-        "l": [tf.Variable(1.0 * number), {"x": shared}],
-        "pair": Pair(tf.Variable(number), tf.Variable(number + 1)),
-        "empty": [],
-    }
-
-
-def others(tf, number):
-    table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
-    table.insert(["a"], [number])
-    return {"table": table, "random": tf.random.Generator.from_seed(number)}
-
-
-def first_version_optimizer(tf, number):
-    variable = tf.Variable([1.0 * number, 2.0])
-    optimizer = tf.compat.v1.train.AdamOptimizer(0.1)
-    optimizer.apply_gradients([(tf.constant([1.0, number]), variable)])
-    return {"v": variable, "optimizer": optimizer}
-
+from .tensorflow_objects import (
+    first_version_optimizer,
+    model_and_optimizer,
+    module,
+    others,
+    structures,
+)
 
 EVERYTHING = [model_and_optimizer, module, structures, others, first_version_optimizer]
 

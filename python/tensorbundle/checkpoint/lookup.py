@@ -8,6 +8,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping, MutableMapping
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -35,6 +36,9 @@ _PLAIN: dict[type, type[Adapter]] = {
     **dict.fromkeys((bool, int, float, complex, str, bytes), leaves.ScalarLeaf),
 }
 
+# What frameworks have said of a class before; they say it of a class, not of an object.
+_of_frameworks: WeakKeyDictionary[type, type[Adapter]] = WeakKeyDictionary()
+
 
 def adapter_of(value: Any) -> Adapter:
     """Find the adapter of an object.
@@ -46,11 +50,12 @@ def adapter_of(value: Any) -> Adapter:
     """
     if isinstance(value, Adapter):
         return value
-    plain = _PLAIN.get(type(value))
-    if plain is not None:
-        return plain(value)
+    known = _PLAIN.get(type(value)) or _of_frameworks.get(type(value))
+    if known is not None:
+        return known(value)
     found: Adapter | None = first_answer("graph_adapter", value, _FRAMEWORKS)
     if found is not None:
+        _of_frameworks[type(value)] = type(found)
         return found
     kind = _kind_of(value)
     if kind is None:

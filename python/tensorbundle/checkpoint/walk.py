@@ -10,7 +10,14 @@ from tensorbundle.checkpoint.adapters import Adapter, Children, Tensors
 from tensorbundle.checkpoint.keys import path_of, slot_path
 from tensorbundle.checkpoint.lookup import adapter_of
 from tensorbundle.errors import GraphChangedError
-from tensorbundle.object_graph import Child, Node, ObjectGraph, SlotVariable, encode
+from tensorbundle.object_graph import (
+    Attribute,
+    Child,
+    Node,
+    ObjectGraph,
+    SlotVariable,
+    encode,
+)
 
 __all__ = ["LiveNode", "Saving", "children_of", "gather", "walk"]
 
@@ -28,6 +35,8 @@ class LiveNode:
     children: list[tuple[str, LiveNode]] = dataclasses.field(default_factory=list)
     slots: list[SlotVariable] = dataclasses.field(default_factory=list)
     slot_of: str | None = None
+    attributes: list[Attribute] = dataclasses.field(default_factory=list)
+    """What its value was saved as, once it has been gathered."""
 
     @property
     def path(self) -> str:
@@ -145,6 +154,8 @@ class Saving:
     graph: bytes
     tensors: dict[str, Any]
     """By key; what `tensorbundle.save` takes."""
+    nodes: list[LiveNode]
+    """The objects, the root first."""
 
 
 def gather(root: Adapter) -> Saving:
@@ -172,14 +183,14 @@ def gather(root: Adapter) -> Saving:
     tensors: dict[str, Any] = {}
     for node in nodes:
         found = _tensors_of(node)
-        graph.nodes[node.node_id].attributes = found.attributes
+        graph.nodes[node.node_id].attributes = node.attributes = found.attributes
         for key, value in found.values.items():
             if key in tensors:
                 raise ValueError(f"{node.shown}: another object has the key {key!r} too")
             tensors[key] = value
     _check_unchanged(nodes)
     _mark_values(graph)
-    return Saving(encode(graph), tensors)
+    return Saving(encode(graph), tensors, nodes)
 
 
 def _tensors_of(node: LiveNode) -> Tensors:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.saved_model import registration
+from tensorflow.python.training.saving import saveable_object_util
+from tensorflow.python.util import object_identity
 
 from tensorbundle import dtypes
 from tensorbundle.bundle import Entry
@@ -23,11 +27,17 @@ from tensorbundle.checkpoint.adapters import (
     refusal,
 )
 from tensorbundle.checkpoint.keys import VARIABLE_VALUE, attribute_key, escape
+from tensorbundle.frameworks.tensorflow.resource_variable import read, resource_variable
+from tensorbundle.frameworks.tensorflow.values import as_tensor
 from tensorbundle.object_graph import Attribute
 
-__all__ = ["graph_adapter"]
+__all__ = ["NeedsTensorFlowError", "TrackableAdapter", "graph_adapter", "has_own_saver"]
 
 _Trackable = tf.__internal__.tracking.Trackable
+
+
+class NeedsTensorFlowError(TypeError):
+    """An object is saved in a way that only TensorFlow's own writer knows."""
 
 
 class TensorLeaf(Leaf):
@@ -36,7 +46,7 @@ class TensorLeaf(Leaf):
     in_place = False
 
     def new_value(self, value: Array) -> Any:
-        return _as_tensor(value, self.obj.dtype)
+        return as_tensor(value, self.obj.dtype)
 
 
 class TrackableAdapter(Adapter):
@@ -61,11 +71,23 @@ class TrackableAdapter(Adapter):
     def has_value(self) -> bool:
         return _serializes(self.obj) or bool(self.obj._gather_saveables_for_checkpoint())
 
+    @property
+    def may_have_value(self) -> bool:
+        """Whether it takes a closer look to tell: most containers tell at once."""
+        return _class_has_value(type(self.obj)) or _instance_has_value(self.obj)
+
     # ---- Saving ---------------------------------------------------------------------------
 
     def tensors(self, path: str) -> Tensors:
-        _refuse_registered_saver(self.obj)
-        if not self.has_value:
+        if has_own_saver(self.obj):
+            name = registration.get_registered_saver_name(self.obj)
+            raise NeedsTensorFlowError(
+                f"{type(self.obj).__qualname__} has a saver of its own, {name!r}"
+            )
+        variable = resource_variable(self.obj)
+        if variable is not None:
+            return self._variable(path, read(variable))
+        if not self.may_have_value or not self.has_value:
             return Tensors([], {})
         if not _serializes(self.obj) or _legacy_name(self.obj):
             return _legacy_tensors(self.obj, path)
@@ -77,6 +99,11 @@ class TrackableAdapter(Adapter):
             found.attributes.append(Attribute(escape(name), _full_name(self.obj), key))
             _add_tensor(found.values, key, value)
         return found
+
+    def _variable(self, path: str, value: Any) -> Tensors:
+        key = attribute_key(path, VARIABLE_VALUE)
+        attribute = Attribute(VARIABLE_VALUE, _full_name(self.obj), key)
+        return Tensors([attribute], {} if value is None else {key: value})
 
     # ---- Restoring ------------------------------------------------------------------------
 
@@ -109,7 +136,7 @@ class TrackableAdapter(Adapter):
 
     def assign(self, values: dict[str, Array]) -> None:
         if _is_variable(self.obj):
-            value = _as_tensor(values[VARIABLE_VALUE], tf.as_dtype(self.obj.dtype))
+            value = as_tensor(values[VARIABLE_VALUE], tf.as_dtype(self.obj.dtype))
             self.obj._restore_from_tensors({VARIABLE_VALUE: value})
         elif isinstance(self.obj, tf.train.experimental.PythonState):
             (value,) = values.values()
@@ -117,10 +144,10 @@ class TrackableAdapter(Adapter):
         elif _serializes(self.obj):
             raw = {escape(name): name for name in self._held()}
             self.obj._restore_from_tensors(
-                {raw.get(n, _suffix(n, self.obj)): _as_tensor(v) for n, v in values.items()}
+                {raw.get(n, _suffix(n, self.obj)): as_tensor(v) for n, v in values.items()}
             )
         else:
-            _legacy_restore(self.obj, {n: _as_tensor(v) for n, v in values.items()})
+            _legacy_restore(self.obj, {n: as_tensor(v) for n, v in values.items()})
 
     def held_values(self) -> dict[str, Any]:
         if isinstance(self.obj, tf.train.experimental.PythonState):
@@ -135,7 +162,7 @@ class TrackableAdapter(Adapter):
         self, variable: Adapter, name: str, value: Array, restore: Callable[[Any], None]
     ) -> None:
         """Make what an optimizer of TensorFlow 1 keeps for a variable."""
-        position = _Position(restore, _as_tensor(value))
+        position = _Position(restore, as_tensor(value))
         self.obj._create_or_restore_slot_variable(
             slot_variable_position=position, slot_name=name, variable=variable.obj
         )
@@ -184,26 +211,45 @@ def _full_name(obj: Any) -> str:
     return str(obj._shared_name if info is None else info.full_name)
 
 
-def _as_tensor(value: Array, dtype: Any = None) -> Any:
-    return tf.constant(value, dtype=dtype or (tf.string if value.dtype == object else None))
-
-
 def _add_tensor(values: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(value, dict):
         if set(value) != {""}:
-            raise TypeError("a variable that is saved in slices; save its parts")
+            raise NeedsTensorFlowError("a variable that is saved in slices; save its parts")
         value = value[""]
     if not isinstance(value, tf.Tensor) and hasattr(value, "tensor"):
         value = value.tensor  # of a SaveSpec
     if callable(value):
         value = value()
-    if value is not None:  # of a variable that has not been initialized
-        values[key] = value
+    if value is None:  # of a variable that has not been initialized
+        return
+    if value.dtype == tf.variant:
+        raise NeedsTensorFlowError("a variant, whose bytes only TensorFlow can tell")
+    values[key] = value
+
+
+_VALUE_METHODS = frozenset({"_serialize_to_tensors", "_gather_saveables_for_checkpoint"})
+
+
+_classes: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def _class_has_value(cls: type) -> bool:
+    if cls not in _classes:
+        mro = cls.__mro__
+        own = mro[: mro.index(_Trackable)] if _Trackable in mro else mro
+        _classes[cls] = any(not _VALUE_METHODS.isdisjoint(vars(c)) for c in own)
+    return _classes[cls]
+
+
+def _instance_has_value(obj: Any) -> bool:
+    """Tell whether an object has a value that its class does not tell of."""
+    held = getattr(obj, "__dict__", {})
+    return bool(held.get("_self_saveable_object_factories")) or not (
+        _VALUE_METHODS.isdisjoint(held)
+    )
 
 
 def _serializes(obj: Any) -> bool:
-    from tensorflow.python.training.saving import saveable_object_util
-
     return bool(saveable_object_util.trackable_has_serialize_to_tensor(obj))
 
 
@@ -216,12 +262,9 @@ def _suffix(name: str, obj: Any) -> str:
     return name.removeprefix(_legacy_name(obj))
 
 
-def _refuse_registered_saver(obj: Any) -> None:
-    from tensorflow.python.saved_model import registration
-
-    name = registration.get_registered_saver_name(obj)
-    if name:
-        raise TypeError(f"{type(obj).__qualname__} has a saver of its own, {name!r}")
+def has_own_saver(obj: Any) -> bool:
+    """Tell whether an object is written to files of its own, by a registered saver."""
+    return registration.get_registered_saver_name(obj) is not None
 
 
 def _legacy_tensors(obj: Any, path: str) -> Tensors:
@@ -232,9 +275,10 @@ def _legacy_tensors(obj: Any, path: str) -> Tensors:
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     graph.nodes.add()
     data = save_util._TrackableData(obj, 0, path, [], [], obj)
-    tensors = save_util._get_and_write_tensors_to_serialize(
-        [data], {obj: 0}, None, None, graph
-    )
+    # Some objects cannot be keys of a dict.
+    numbers = object_identity.ObjectIdentityDictionary()
+    numbers[obj] = 0
+    tensors = save_util._get_and_write_tensors_to_serialize([data], numbers, None, None, graph)
     found = Tensors([], {})
     for a in graph.nodes[0].attributes:
         found.attributes.append(Attribute(a.name, a.full_name, a.checkpoint_key))

@@ -1,0 +1,146 @@
+"""A checkpoint's tensors, as TensorFlow's restore asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tensorbundle import reading
+from tensorbundle.bundle import Bundle, Entry
+from tensorbundle.checkpoint.adapters import Array
+from tensorbundle.errors import UnsupportedError
+from tensorbundle.frameworks.tensorflow.values import aligned_empty, as_tensor
+from tensorbundle.object_graph import OBJECT_GRAPH_KEY
+
+__all__ = ["StoredTensors", "local_path"]
+
+# From here on a tensor gets memory of its own: in one region with the others it would
+# keep all of that, for as long as a variable has it.
+_LARGE_BYTES = 1 << 16
+
+
+def local_path(path: Any) -> str | None:
+    """Give the path of local files; ``None`` for other file systems and symbolic tensors."""
+    if tf.is_tensor(path):
+        if not hasattr(path, "numpy"):
+            return None
+        path = tf.compat.as_str(path.numpy())
+    text = os.fspath(path).removeprefix("file://")
+    return None if "://" in text else text
+
+
+class StoredTensors:
+    """An open checkpoint.
+
+    Threads: one at a time.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        with _tensorflows_errors():
+            self._bundle = Bundle(prefix)
+
+    @staticmethod
+    def of_objects(prefix: str) -> StoredTensors | None:
+        """Open a checkpoint; ``None`` if it was saved by names, not by objects.
+
+        Raises
+        ------
+        tf.errors.NotFoundError
+            There is none; as TensorFlow's own reader.
+        CorruptionError, OSError
+            It cannot be read.
+        """
+        try:
+            stored = StoredTensors(prefix)
+        except UnsupportedError:  # TensorFlow's V1 format, for example
+            return None
+        return stored if OBJECT_GRAPH_KEY in stored._bundle else None
+
+    # ---- What a CheckpointReader has ------------------------------------------------------
+
+    def get_variable_to_dtype_map(self) -> dict[str, Any]:
+        """Give TensorFlow's dtypes by the tensors' names."""
+        numbers = zip(self._core.names(), self._core.dtypes(), strict=True)
+        return {name: tf.as_dtype(number) for name, number in numbers}
+
+    def get_variable_to_shape_map(self) -> dict[str, list[int]]:
+        """Give shapes by the tensors' names."""
+        return dict(self._core.shapes())
+
+    def get_tensor(self, name: str) -> Any:
+        """Read one tensor; a scalar as what it is."""
+        return self.read([name])[name][()]
+
+    # ---- Reading --------------------------------------------------------------------------
+
+    def entry(self, name: str) -> Entry:
+        """Give a tensor's record."""
+        return self._bundle.entry(name)
+
+    def has_whole(self, name: str) -> bool:
+        """Tell whether there is a tensor that this engine gives TensorFlow as it is."""
+        if name not in self._bundle:
+            return False
+        entry = self._bundle.entry(name)
+        return not entry.slices and entry.dtype_name != "variant"
+
+    def read(self, names: Iterable[str]) -> dict[str, Array]:
+        """Read tensors and compare their checksums."""
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return {}
+        into = [_target(self._bundle.entry(name)) for name in wanted]
+        with _tensorflows_errors():
+            options = reading.read_options(verify=True)
+            arrays, _ = reading.read_tensors(self._core, wanted, options, into)
+        return dict(zip(wanted, arrays, strict=True))
+
+    def tensors(self, wanted: Iterable[tuple[str, str, Any]]) -> list[Any]:
+        """Read tensors, by name, slice and dtype; a slice of "" is all of it.
+
+        What this engine does not give as it is, TensorFlow reads.
+        """
+        wanted = list(wanted)
+        ours = [not part and self.has_whole(name) for name, part, _ in wanted]
+        arrays = self.read(w[0] for w, is_ours in zip(wanted, ours, strict=True) if is_ours)
+        return [
+            as_tensor(arrays[name], dtype)
+            if is_ours
+            else self._by_tensorflow(name, part, dtype)
+            for (name, part, dtype), is_ours in zip(wanted, ours, strict=True)
+        ]
+
+    def _by_tensorflow(self, name: str, part: str, dtype: Any) -> Any:
+        with tf.device("CPU:0"):
+            (value,) = tf.raw_ops.RestoreV2(
+                prefix=self.prefix,
+                tensor_names=[name],
+                shape_and_slices=[part],
+                dtypes=[dtype],
+            )
+        return value
+
+    @functools.cached_property
+    def _core(self) -> Any:
+        return self._bundle._opened()
+
+
+def _target(entry: Entry) -> Array | None:
+    if entry.size < _LARGE_BYTES or entry.dtype == object:
+        return None
+    return aligned_empty(entry.shape, entry.dtype)
+
+
+@contextlib.contextmanager
+def _tensorflows_errors() -> Iterator[None]:
+    """Raise for a missing file what programs that use TensorFlow look for."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise tf.errors.NotFoundError(None, None, str(error)) from error
