@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <compare>
 #include <cstdint>
 
 namespace tensorbundle::io {
@@ -10,7 +11,7 @@ namespace tensorbundle::io {
 struct FileIdentity {
   uint64_t device = 0;
   uint64_t inode = 0;
-  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+  friend auto operator<=>(const FileIdentity&, const FileIdentity&) = default;
 };
 
 }  // namespace tensorbundle::io

@@ -75,6 +75,8 @@ class MemoryStorage final : public Storage {
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
+  Status Link(const std::string& from, const std::string& to) override;
+  Status SyncFile(const std::string& path) override { return Find(path).status(); }
   Result<bool> Exists(const std::string& path) override;
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Result<bool> MakeDirectory(const std::string& path) override;
@@ -167,8 +169,13 @@ Result<std::shared_ptr<const MappedFile>> MemoryStorage::Map(const std::string& 
 }
 
 Result<FileIdentity> MemoryStorage::Identify(const std::string& path) {
-  TB_ASSIGN_OR_RETURN(const std::shared_ptr<MemoryFile> file, Find(path));
-  return FileIdentity{0, reinterpret_cast<uintptr_t>(file.get())};
+  const std::lock_guard guard(names_->mutex);
+  TB_ASSIGN_OR_RETURN(const MemoryPlace place, names_->tree.Find(path, "stat"));
+  if (place.node == nullptr) return Status::System(ENOENT, "stat", path);
+  // A file's is that of its content, which a map goes on having.
+  const void* const content = place.node->file.get();
+  const void* const what = content != nullptr ? content : place.node.get();
+  return FileIdentity{0, reinterpret_cast<uintptr_t>(what)};
 }
 
 Result<std::unique_ptr<WritableFile>> MemoryStorage::Create(const std::string& path) {
@@ -185,6 +192,11 @@ Result<std::unique_ptr<WritableFile>> MemoryStorage::Create(const std::string& p
 Status MemoryStorage::Rename(const std::string& from, const std::string& to) {
   const std::lock_guard guard(names_->mutex);
   return names_->tree.Rename(from, to);
+}
+
+Status MemoryStorage::Link(const std::string& from, const std::string& to) {
+  const std::lock_guard guard(names_->mutex);
+  return names_->tree.Link(from, to);
 }
 
 Status MemoryStorage::Remove(const std::string& path) {

@@ -79,4 +79,16 @@ Status MemoryTree::Rename(const std::string& from, const std::string& to) {
   return Status();
 }
 
+Status MemoryTree::Link(const std::string& from, const std::string& to) {
+  const std::string operation = "link to " + Quoted(to);
+  TB_ASSIGN_OR_RETURN(const MemoryPlace source, Find(from, operation));
+  if (source.node == nullptr) return Status::System(ENOENT, operation, from);
+  if (source.node->is_directory()) return Status::System(EPERM, operation, from);
+  auto target = Find(to, operation);
+  if (!target.ok()) return Status::System(target.status().error_number(), operation, from);
+  if (target->node != nullptr) return Status::System(EEXIST, operation, from);
+  target->directory->children[target->name] = source.node;
+  return Status();
+}
+
 }  // namespace tensorbundle::io

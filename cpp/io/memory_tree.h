@@ -1,6 +1,6 @@
 // The names of a memory storage: a tree of directories with files at its leaves.
 //
-// There are no links, and the working directory is the root: "a" is "/a".
+// There are no symbolic links, and the working directory is the root: "a" is "/a".
 //
 // Threads: none of its own; memory_storage guards it.
 
@@ -39,6 +39,9 @@ class MemoryTree {
 
   // As rename(2).
   Status Rename(const std::string& from, const std::string& to);
+
+  // As link(2): one node, two names.
+  Status Link(const std::string& from, const std::string& to);
 
  private:
   const std::shared_ptr<MemoryNode> root_ = std::make_shared<MemoryNode>();

@@ -41,6 +41,8 @@ class PosixStorage final : public Storage {
   std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
+  Status Link(const std::string& from, const std::string& to) override;
+  Status SyncFile(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Result<bool> MakeDirectory(const std::string& path) override;
@@ -119,6 +121,20 @@ Status PosixStorage::Rename(const std::string& from, const std::string& to) {
 Status PosixStorage::Remove(const std::string& path) {
   if (::unlink(path.c_str()) == 0) return Status();
   return Status::System(errno, "unlink", path);
+}
+
+Status PosixStorage::Link(const std::string& from, const std::string& to) {
+  // Not link(2), which would give the symbolic link itself a second name.
+  if (::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+    return Status();
+  }
+  return Status::System(errno, "link to " + Quoted(to), from);
+}
+
+Status PosixStorage::SyncFile(const std::string& path) {
+  TB_ASSIGN_OR_RETURN(const RegularFile file, OpenRegularFile(path));
+  if (::fdatasync(file.fd.get()) == 0) return Status();
+  return Status::System(errno, "fdatasync", path);
 }
 
 Result<bool> PosixStorage::Exists(const std::string& path) {

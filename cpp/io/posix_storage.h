@@ -8,7 +8,7 @@
 // Linux transfer.  Files are opened O_CLOEXEC and, for reading, O_NONBLOCK, so
 // that a FIFO in place of a shard is refused instead of waited for.
 //
-// Sync() is fdatasync(2), SyncDirectory() is fsync(2) of the directory.
+// Sync() and SyncFile() are fdatasync(2), SyncDirectory() is fsync(2) of the directory.
 //
 // TryLock() is flock(2) on a file of that name: it belongs to the open file, so a
 // second save in the same process is refused too.  The file is removed on release,

@@ -1,11 +1,24 @@
 #include "io/storage.h"
 
+#include <cerrno>
+
 #include "io/transfer_queue.h"
 
 namespace tensorbundle::io {
 
 std::unique_ptr<TransferQueue> Storage::MakeQueue(const QueueOptions& /*options*/) {
   return MakeSynchronousQueue();
+}
+
+bool IsLinkRefusal(const Status& status) {
+  switch (status.error_number()) {
+    case EXDEV:
+    case EMLINK:
+    case EPERM:  // no links at all (vfat, ...), or not of others' files (protected_hardlinks)
+    case EOPNOTSUPP:
+    case ENOSYS: return true;
+    default: return false;
+  }
 }
 
 std::string DirectoryOf(const std::string& path) {
@@ -18,6 +31,10 @@ std::string DirectoryOf(const std::string& path) {
 std::string BaseNameOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+std::string JoinPath(const std::string& directory, const std::string& name) {
+  return directory == "/" ? directory + name : directory + "/" + name;
 }
 
 }  // namespace tensorbundle::io

@@ -57,7 +57,7 @@ class Storage {
   virtual Result<std::shared_ptr<const MappedFile>> Map(const std::string& path,
                                                         MapAccess access) = 0;
 
-  // Which file stands at `path` now.
+  // Which file, or directory, stands at `path` now.
   virtual Result<FileIdentity> Identify(const std::string& path) = 0;
 
   // Creates a file that must not exist yet.
@@ -82,6 +82,17 @@ class Storage {
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
   virtual Status Remove(const std::string& path) = 0;
 
+  // Gives a file a second name, which must be free: both are the file from then on, and
+  // removing either leaves the other.  A symbolic link is followed.
+  //
+  // Errors: kSystem  IsLinkRefusal() tells of one that another way than a link gets round
+  virtual Status Link(const std::string& from, const std::string& to) = 0;
+
+  // Returns when the bytes of a finished file are durable, whoever wrote them.
+  //
+  // Errors: kNotRegularFile  as above
+  virtual Status SyncFile(const std::string& path) = 0;
+
   // Whether anything stands at `path`.
   virtual Result<bool> Exists(const std::string& path) = 0;
 
@@ -103,9 +114,15 @@ class Storage {
   virtual Result<std::unique_ptr<Lock>> TryLock(const std::string& path) = 0;
 };
 
+// Whether Link() failed since this file cannot have a second name there: on another file
+// system, on one without links, not ours, or with as many names as a file can have.
+bool IsLinkRefusal(const Status& status);
+
 // "a/b" for "a/b/c", "." for "c", "/" for "/c".
 std::string DirectoryOf(const std::string& path);
 // "c" for "a/b/c".
 std::string BaseNameOf(const std::string& path);
+// "a/b" for "a" and "b".
+std::string JoinPath(const std::string& directory, const std::string& name);
 
 }  // namespace tensorbundle::io

@@ -36,8 +36,9 @@ enum Outcome : int {
 };
 
 bool IsOfNames(Kind kind) {
-  return kind == Kind::kCreate || kind == Kind::kRename || kind == Kind::kRemove ||
-         kind == Kind::kMakeDirectory || kind == Kind::kRemoveDirectory;
+  return kind == Kind::kCreate || kind == Kind::kRename || kind == Kind::kLink ||
+         kind == Kind::kRemove || kind == Kind::kMakeDirectory ||
+         kind == Kind::kRemoveDirectory;
 }
 
 // The last boundary inside [offset, offset + size); none: its start.
@@ -109,6 +110,7 @@ void ApplyToNames(const Effect& effect, uint64_t file, Names& names,
       Unname(names, effect.path, file);
       names[effect.destination] = file;
       break;
+    case Kind::kLink: names[effect.destination] = file; break;
     case Kind::kRemove: Unname(names, effect.path, file); break;
     case Kind::kMakeDirectory: directories.insert(effect.path); break;
     case Kind::kRemoveDirectory: directories.erase(effect.path); break;
@@ -178,7 +180,8 @@ CrashStates::CrashStates(DiskImage before, std::vector<Effect> log)
   Names names = names_before_;
   std::set<std::string> directories;
   for (size_t i = 0; i < log_.size(); ++i) {
-    const Effect& effect = log_[i];
+    Effect& effect = log_[i];
+    if (effect.kind == Kind::kSync && effect.file == 0) effect.file = names[effect.path];
     if (!IsOfNames(effect.kind)) continue;
     named_[i] = effect.kind == Kind::kCreate ? effect.file : names[effect.path];
     ApplyToNames(effect, named_[i], names, directories);
@@ -213,7 +216,8 @@ std::vector<CrashStates::Change> CrashStates::PendingAt(const CrashPoint& point)
       for (const int outcome : OutcomesOf(effect)) changes.back().fates.push_back({outcome});
     } else if (in_order) {
       if (synced_directories.empty()) names.effects.insert(names.effects.begin(), i);
-    } else if (!synced_directories.contains(DirectoryOf(effect.path))) {
+    } else if (!synced_directories.contains(DirectoryOf(
+                   effect.kind == Kind::kLink ? effect.destination : effect.path))) {
       changes.push_back({{i}, {{kLost}, {kThere}}});
     }
   }
@@ -241,18 +245,20 @@ DiskImage CrashStates::Build(size_t end, const std::map<size_t, int>& outcomes) 
       ApplyToNames(log_[i], named_[i], names, image.directories);
     }
   }
-  std::map<uint64_t, std::string*> contents;  // of files that still have a name
+  std::multimap<uint64_t, std::string*> contents;  // of files that still have a name
   for (const auto& [path, file] : names) {
     // Where the directory is lost, what was in it cannot be reached.
     if (!image.directories.contains(DirectoryOf(path))) continue;
     const auto before = contents_before_.find(file);
-    contents[file] = &image.files[path];
+    contents.emplace(file, &image.files[path]);
     if (before != contents_before_.end()) image.files[path] = before->second;
   }
   for (size_t i = 0; i < end; ++i) {
     if (IsOfNames(log_[i].kind)) continue;
-    const auto found = contents.find(log_[i].file);
-    if (found != contents.end()) ApplyToBytes(*found->second, log_[i], outcome_of(i));
+    const auto [first, last] = contents.equal_range(log_[i].file);
+    for (auto found = first; found != last; ++found) {
+      ApplyToBytes(*found->second, log_[i], outcome_of(i));
+    }
   }
   return image;
 }

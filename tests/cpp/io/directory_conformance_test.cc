@@ -107,6 +107,52 @@ TYPED_TEST(DirectoryConformanceTest, RemoveTakesFilesOnly) {
   ExpectSystemError(this->storage().Remove(this->root()), EISDIR, this->root());
 }
 
+TYPED_TEST(DirectoryConformanceTest, ALinkIsTheSameFileUnderASecondName) {
+  Storage& storage = this->storage();
+  WriteFile(storage, this->Path("a"), "kept");
+  EXPECT_TRUE(this->MakeDirectory(this->Path("d")));
+  EXPECT_OK(storage.Link(this->Path("a"), this->Path("d/b")));
+  EXPECT_EQ(*storage.Identify(this->Path("a")), *storage.Identify(this->Path("d/b")));
+  EXPECT_OK(storage.Remove(this->Path("a")));
+  EXPECT_EQ(ReadFile(storage, this->Path("d/b")), "kept");
+  WriteFile(storage, this->Path("a"), "another");
+  EXPECT_EQ(ReadFile(storage, this->Path("d/b")), "kept");
+}
+
+TYPED_TEST(DirectoryConformanceTest, LinkRefusesWhatCannotBe) {
+  Storage& storage = this->storage();
+  WriteFile(storage, this->Path("f"), "x");
+  WriteFile(storage, this->Path("taken"), "y");
+  EXPECT_TRUE(this->MakeDirectory(this->Path("d")));
+  const auto link = [&](const std::string& from, const std::string& to) {
+    return storage.Link(this->Path(from), this->Path(to));
+  };
+  ExpectSystemError(link("no", "x"), ENOENT, this->Path("no"));
+  ExpectSystemError(link("f", "no/x"), ENOENT, this->Path("f"));
+  ExpectSystemError(link("f", "taken"), EEXIST, this->Path("f"));
+  ExpectSystemError(link("f", "f"), EEXIST, this->Path("f"));
+  ExpectSystemError(link("d", "x"), EPERM, this->Path("d"));
+  EXPECT_EQ(ReadFile(storage, this->Path("taken")), "y");
+  EXPECT_EQ(this->Names(this->root()), Names({"d", "f", "taken"}));
+  EXPECT_NE(link("f", "no/x").message().find(this->Path("no/x")), std::string::npos);
+}
+
+TYPED_TEST(DirectoryConformanceTest, DirectoriesAreToldApartToo) {
+  EXPECT_TRUE(this->MakeDirectory(this->Path("d")));
+  EXPECT_TRUE(this->MakeDirectory(this->Path("e")));
+  EXPECT_EQ(*this->storage().Identify(this->Path("d")),
+            *this->storage().Identify(this->Path("./e/../d/")));
+  EXPECT_FALSE(*this->storage().Identify(this->Path("d")) ==
+               *this->storage().Identify(this->Path("e")));
+}
+
+TYPED_TEST(DirectoryConformanceTest, SyncFileTakesFilesOnly) {
+  WriteFile(this->storage(), this->Path("f"), "x");
+  EXPECT_OK(this->storage().SyncFile(this->Path("f")));
+  ExpectSystemError(this->storage().SyncFile(this->Path("no")), ENOENT, this->Path("no"));
+  ExpectCode(this->storage().SyncFile(this->root()), Code::kNotRegularFile, this->root());
+}
+
 TYPED_TEST(DirectoryConformanceTest, ExistsIsTrueOfFilesAndDirectories) {
   WriteFile(this->storage(), this->Path("a"), "");
   EXPECT_TRUE(this->Exists(this->Path("a")));

@@ -165,6 +165,7 @@ std::string_view OperationName(Operation operation) {
     case Operation::kClose: return "close";
     case Operation::kRename: return "rename";
     case Operation::kRemove: return "remove";
+    case Operation::kLink: return "link";
     case Operation::kExists: return "exists";
     case Operation::kList: return "list";
     case Operation::kMakeDirectory: return "make_directory";
@@ -259,6 +260,16 @@ Status FaultyStorage::Rename(const std::string& from, const std::string& to) {
 Status FaultyStorage::Remove(const std::string& path) {
   TB_RETURN_IF_ERROR(script_->Count({Operation::kRemove, path, 0, 0, {}}));
   return wrapped_.Remove(path);
+}
+
+Status FaultyStorage::Link(const std::string& from, const std::string& to) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kLink, from, 0, 0, to}));
+  return wrapped_.Link(from, to);
+}
+
+Status FaultyStorage::SyncFile(const std::string& path) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kSync, path, 0, 0, {}}));
+  return wrapped_.SyncFile(path);
 }
 
 Result<bool> FaultyStorage::Exists(const std::string& path) {

@@ -3,10 +3,10 @@
 // It wraps another storage, which it does not own, and passes every call on that
 // is not to fail.  A call that fails has no effect at all.
 //
-// Direct files are counted as the others are, and a kCopy map as a read.  Its files have no
-// descriptor, so every queue, its own or another storage's, transfers by their calls and meets
-// the faults.  Or else it acts as a device, with granules and a ring, whose writes meet them
-// when they complete.
+// Direct files are counted as the others are, a kCopy map as a read, SyncFile() as a sync. Its
+// files have no descriptor, so every queue, its own or another storage's, transfers by their
+// calls and meets the faults.  Or else it acts as a device, with granules and a ring, whose
+// writes meet them when they complete.
 //
 // To fail each call of a save in turn: run it once and read calls(); then, for k from
 // 1 to that number, FailCall({.nth = k}) on a fresh FaultyStorage.
@@ -41,6 +41,7 @@ enum class Operation : uint8_t {
   kClose,
   kRename,
   kRemove,
+  kLink,
   kExists,
   kList,
   kMakeDirectory,
@@ -68,7 +69,7 @@ struct Call {
   std::string path;
   uint64_t offset = 0;      // kRead, kWrite
   uint64_t size = 0;        // kRead, kWrite, kAllocate, kTruncate: bytes
-  std::string destination;  // kRename
+  std::string destination;  // kRename, kLink
   bool operator==(const Call&) const = default;
 };
 
@@ -109,6 +110,8 @@ class FaultyStorage final : public Storage {
   std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
+  Status Link(const std::string& from, const std::string& to) override;
+  Status SyncFile(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Result<bool> MakeDirectory(const std::string& path) override;

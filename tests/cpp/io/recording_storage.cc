@@ -126,6 +126,15 @@ Status RecordingStorage::Remove(const std::string& path) {
   return tape_->Add(wrapped_.Remove(path), {.kind = Kind::kRemove, .path = path});
 }
 
+Status RecordingStorage::Link(const std::string& from, const std::string& to) {
+  return tape_->Add(wrapped_.Link(from, to),
+                    {.kind = Kind::kLink, .path = from, .destination = to});
+}
+
+Status RecordingStorage::SyncFile(const std::string& path) {
+  return tape_->Add(wrapped_.SyncFile(path), {.kind = Kind::kSync, .path = path});
+}
+
 Result<bool> RecordingStorage::Exists(const std::string& path) {
   return wrapped_.Exists(path);
 }

@@ -27,6 +27,7 @@ struct Effect {
     // Of the names in a directory.
     kCreate,
     kRename,
+    kLink,
     kRemove,
     kMakeDirectory,
     kRemoveDirectory,
@@ -35,8 +36,9 @@ struct Effect {
 
   Kind kind;
   std::string path;
-  std::string destination = {};  // kRename
-  uint64_t file = 0;             // its number: from kCreate on, and of its bytes
+  std::string destination = {};  // kRename, kLink
+  uint64_t file = 0;             // its number: from kCreate on, and of its bytes; 0 in a
+                                 // kSync by name
   uint64_t offset = 0;           // kWrite
   uint64_t size = 0;             // kAllocate, kTruncate: bytes
   std::string bytes = {};        // kWrite
@@ -58,6 +60,8 @@ class RecordingStorage final : public Storage {
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
+  Status Link(const std::string& from, const std::string& to) override;
+  Status SyncFile(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Result<bool> MakeDirectory(const std::string& path) override;
