@@ -7,6 +7,7 @@ namespace {
 
 constexpr size_t kMinDigits = 5;  // of a number in a shard's name
 constexpr size_t kIdDigits = 16;  // of a save's id, hexadecimal
+constexpr std::string_view kShardMark = ".data-";
 constexpr std::string_view kTemporaryMark = ".tmp.";
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
@@ -56,7 +57,10 @@ std::string HiddenPath(std::string_view path) {
 std::string IndexPath(std::string_view prefix) { return std::string(prefix) + ".index"; }
 
 std::string ShardPath(std::string_view prefix, uint32_t shard, uint32_t num_shards) {
-  return std::string(prefix) + ".data-" + Padded(shard) + "-of-" + Padded(num_shards);
+  std::string path(prefix);
+  path += kShardMark;
+  path += Padded(shard) + "-of-" + Padded(num_shards);
+  return path;
 }
 
 std::string LockPath(std::string_view prefix) {
@@ -74,12 +78,20 @@ std::string TemporaryPath(std::string_view final_path, uint64_t save_id) {
 std::optional<ShardName> ParseShardName(std::string_view file_name,
                                         std::string_view prefix_name) {
   ShardName name{};
-  const bool well_formed = Consume(file_name, prefix_name) && Consume(file_name, ".data-") &&
+  const bool well_formed = Consume(file_name, prefix_name) && Consume(file_name, kShardMark) &&
                            ConsumeNumber(file_name, name.shard) &&
                            Consume(file_name, "-of-") &&
                            ConsumeNumber(file_name, name.num_shards) && file_name.empty();
   if (!well_formed || name.shard >= name.num_shards) return std::nullopt;
   return name;
+}
+
+std::optional<std::string_view> PrefixOfShardName(std::string_view file_name) {
+  const size_t end = file_name.rfind(kShardMark);
+  if (end == std::string_view::npos) return std::nullopt;
+  const std::string_view prefix = file_name.substr(0, end);
+  if (!ParseShardName(file_name, prefix).has_value()) return std::nullopt;
+  return prefix;
 }
 
 bool IsTemporaryName(std::string_view file_name, std::string_view prefix_name) {

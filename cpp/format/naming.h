@@ -35,6 +35,9 @@ struct ShardName {
 std::optional<ShardName> ParseShardName(std::string_view file_name,
                                         std::string_view prefix_name);
 
+// The last part of the prefix of the bundle that `file_name` is a shard of, if it is one.
+std::optional<std::string_view> PrefixOfShardName(std::string_view file_name);
+
 // Whether `file_name` is a temporary name of some file of that bundle.
 bool IsTemporaryName(std::string_view file_name, std::string_view prefix_name);
 

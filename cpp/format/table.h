@@ -115,6 +115,7 @@ class TableReader {
   size_t num_blocks() const { return blocks_.size(); }
 
  private:
+  friend class TableCursor;  // format/table_cursor.h
   friend class TableLookup;  // format/table_lookup.h
 
   struct CheckedBlock {

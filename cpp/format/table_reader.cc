@@ -5,6 +5,7 @@
 #include "checksum/crc32c.h"
 #include "format/compression.h"
 #include "format/table.h"
+#include "format/table_cursor.h"
 #include "format/table_lookup.h"
 
 namespace tensorbundle::format {
@@ -247,13 +248,9 @@ Result<std::optional<Bytes>> TableReader::Find(std::string_view key) const {
 }
 
 Status TableReader::ForEach(const Visitor& visit) const {
-  for (size_t index = 0; index < blocks_.size(); ++index) {
-    TB_ASSIGN_OR_RETURN(const BlockReader contents, CheckedContents(index));
-    BlockIterator entry(contents);
-    while (entry.Next()) TB_RETURN_IF_ERROR(visit(entry.key(), entry.value()));
-    TB_RETURN_IF_ERROR(entry.status());
-  }
-  return Status();
+  TableCursor cursor(*this);
+  while (cursor.Next()) TB_RETURN_IF_ERROR(visit(cursor.key(), cursor.value()));
+  return cursor.status();
 }
 
 }  // namespace tensorbundle::format

@@ -41,6 +41,16 @@ TEST(Naming, WhatIsAlmostAShardNameIsNone) {
   }
 }
 
+TEST(Naming, APrefixIsFoundInTheNameOfItsShard) {
+  EXPECT_EQ(PrefixOfShardName("ckpt-1.data-00000-of-00002"), "ckpt-1");
+  EXPECT_EQ(PrefixOfShardName("a.data-00000-of-00001.data-00001-of-00002"),
+            "a.data-00000-of-00001");
+  for (const char* name : {"ckpt-1.index", "ckpt-1.data-0-of-1", "ckpt-1.data-00002-of-00002",
+                           "ckpt-1.data-00000-of-00001.bak", ".data", ""}) {
+    EXPECT_EQ(PrefixOfShardName(name), std::nullopt) << name;
+  }
+}
+
 TEST(Naming, TemporariesOfABundleAreKnown) {
   for (const std::string& path : {IndexPath("ckpt-1"), ShardPath("ckpt-1", 3, 8)}) {
     EXPECT_TRUE(IsTemporaryName(TemporaryPath(path, 0xdeadbeef), "ckpt-1")) << path;
