@@ -7,15 +7,11 @@
 #include "format/slices.h"
 
 namespace tensorbundle::engine {
-namespace {
 
-// Whether `key` is a tensor's: not the header's, and not that of a partition's part, which
-// begins with a zero byte (format/slices.h).
-bool IsName(std::string_view key) {
+// The key of a part begins with a zero byte (format/slices.h).
+bool Bundle::IsName(std::string_view key) {
   return !key.empty() && (key.front() != '\0' || !format::DecodeSliceKey(key).has_value());
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
                                              std::string prefix) {
@@ -43,14 +39,16 @@ Status Bundle::ReadIndex() {
   return Status();
 }
 
-Result<format::Entry> Bundle::Decode(Bytes value) const {
-  TB_ASSIGN_OR_RETURN(format::Entry entry, format::DecodeEntry(value));
-  if (entry.slices.empty() && entry.shard_id >= header_.num_shards) {
-    return Status(Code::kBadShardId, "shard " + std::to_string(entry.shard_id) +
-                                         " of a bundle with " +
-                                         std::to_string(header_.num_shards) + " shards");
+Result<format::Entry> Bundle::Decode(std::string_view key, Bytes value) const {
+  auto entry = format::DecodeEntry(value);
+  Status fault = entry.status();
+  if (fault.ok()) {
+    if (!entry->slices.empty() || entry->shard_id < header_.num_shards) return entry;
+    fault = Status(Code::kBadShardId, "shard " + std::to_string(entry->shard_id) +
+                                          " of a bundle with " +
+                                          std::to_string(header_.num_shards) + " shards");
   }
-  return entry;
+  return std::move(fault).WithKey(std::string(key)).WithPath(format::IndexPath(prefix_));
 }
 
 Result<format::Entry> Bundle::Find(std::string_view name) const {
@@ -68,21 +66,13 @@ Result<format::Entry> Bundle::Find(std::string_view name, format::TableLookup& l
   auto value = lookup.Find(name);
   if (!value.ok()) return place(std::move(value).status());
   if (!value->has_value()) return place(Status(Code::kNotFound, "not in the bundle"));
-  auto entry = Decode(**value);
-  if (!entry.ok()) return place(std::move(entry).status());
-  return entry;
+  return Decode(name, **value);
 }
 
 Status Bundle::ForEach(const Visitor& visit) const {
   return table_
       ->ForEach([&](std::string_view key, Bytes value) {
-        if (!IsName(key)) return Status();
-        auto entry = Decode(value);
-        if (entry.ok()) return visit(key, std::move(entry));
-        return visit(key, std::move(entry)
-                              .status()
-                              .WithKey(std::string(key))
-                              .WithPath(format::IndexPath(prefix_)));
+        return IsName(key) ? visit(key, Decode(key, value)) : Status();
       })
       .WithPath(format::IndexPath(prefix_));
 }
@@ -131,20 +121,22 @@ Result<std::unique_ptr<io::ReadableFile>> Bundle::OpenShardDirect(uint32_t shard
   return CheckOpened(shard, storage_->OpenDirect(ShardPath(shard)));
 }
 
+Status Bundle::CheckCurrent() const {
+  const auto identity = storage_->Identify(format::IndexPath(prefix_));
+  const bool is_gone = identity.ok() ? !(*identity == index_->identity())
+                                     : identity.status().error_number() == ENOENT;
+  if (!is_gone) return Status();
+  return Status(Code::kCheckpointGone, "the checkpoint was replaced since it was opened")
+      .WithPath(format::IndexPath(prefix_));
+}
+
 // An overwritten bundle's data files get names that an older bundle had.  But before a
 // name is given to a newer file, the index has been replaced (engine/commit.h, steps 4
 // to 8): where the index is still the one that was mapped, now, after the file was
 // opened, the file belongs to it.
 template <typename File>
 Result<File> Bundle::CheckOpened(uint32_t shard, Result<File> file) const {
-  const auto identity = storage_->Identify(format::IndexPath(prefix_));
-  const bool is_gone = identity.ok() ? !(*identity == index_->identity())
-                                     : identity.status().error_number() == ENOENT;
-  if (is_gone) {
-    return Status(Code::kCheckpointGone, "the checkpoint was replaced since it was opened")
-        .WithPath(format::IndexPath(prefix_))
-        .WithShard(shard);
-  }
+  TB_RETURN_IF_ERROR(CheckCurrent().WithShard(shard));
   if (!file.ok() && file.status().error_number() == ENOENT) {
     return Status(Code::kMissingShard, "the data file is missing")
         .WithPath(ShardPath(shard))

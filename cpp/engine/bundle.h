@@ -32,6 +32,7 @@
 #include "base/result.h"
 #include "format/entry.h"
 #include "format/table.h"
+#include "format/table_cursor.h"
 #include "format/table_lookup.h"
 #include "io/mapped_file.h"
 #include "io/storage.h"
@@ -58,6 +59,21 @@ class Bundle {
   // Visits all tensors in the order of their names; the header and the parts of
   // partitioned tensors are not tensors.  One bad entry does not hide the others.
   Status ForEach(const Visitor& visit) const;
+
+  // Goes through all keys of the index, the header and the parts of partitioned tensors
+  // included; faults are told without the index's path.
+  format::TableCursor MakeCursor() const { return format::TableCursor(*table_); }
+
+  // What stands in the index under `key`, other than the header.
+  //
+  // Errors: those of DecodeEntry(), and kBadShardId
+  Result<format::Entry> Decode(std::string_view key, Bytes value) const;
+
+  // Whether `key` is a tensor's: not the header's, not that of a partition's part.
+  static bool IsName(std::string_view key);
+
+  // Errors: kCheckpointGone  the bundle was replaced, or deleted, since it was opened
+  Status CheckCurrent() const;
 
   // Like ForEach(), but does not decode the entries: damage to them is not seen.
   using NameVisitor = std::function<Status(std::string_view name)>;
@@ -106,7 +122,6 @@ class Bundle {
   std::string WhyNotMapFile(const std::string& path) const;
   Status ReadIndex();
   Result<std::shared_ptr<const io::MappedFile>> MapIndex(const std::string& path) const;
-  Result<format::Entry> Decode(Bytes value) const;
   template <typename File>
   Result<File> CheckOpened(uint32_t shard, Result<File> file) const;
 

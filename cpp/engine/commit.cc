@@ -15,11 +15,15 @@ uint64_t RandomId() {
   return (uint64_t{device()} << 32) | device();
 }
 
-std::string Join(const std::string& directory, const std::string& name) {
-  return directory == "/" ? directory + name : directory + "/" + name;
-}
-
 }  // namespace
+
+Result<std::unique_ptr<io::Lock>> LockBundle(io::Storage& storage, const std::string& prefix) {
+  auto lock = storage.TryLock(format::LockPath(prefix));
+  if (lock.ok() || lock.status().code() != Code::kLocked) return lock;
+  // Told of the checkpoint, not of a file that its user has never heard of.
+  return Status(Code::kLocked, "another save of this checkpoint is under way")
+      .WithPath(prefix);
+}
 
 Publication::Publication(io::Storage& storage, std::string prefix, Durability durability)
     : storage_(storage),
@@ -35,7 +39,7 @@ Result<std::unique_ptr<Publication>> Publication::Begin(io::Storage& storage,
   std::unique_ptr<Publication> publication(
       new Publication(storage, std::move(prefix), durability));
   TB_RETURN_IF_ERROR(publication->MakeDirectory());
-  TB_RETURN_IF_ERROR(publication->TakeLock());
+  TB_ASSIGN_OR_RETURN(publication->lock_, LockBundle(storage, publication->prefix_));
   TB_RETURN_IF_ERROR(publication->LookAround(num_shards));
   return publication;
 }
@@ -70,18 +74,6 @@ Status Publication::SyncParentOfNew() {
   return error == EACCES || error == EPERM ? Status() : std::move(status);
 }
 
-Status Publication::TakeLock() {
-  auto lock = storage_.TryLock(format::LockPath(prefix_));
-  if (lock.ok()) {
-    lock_ = std::move(lock).value();
-    return Status();
-  }
-  if (lock.status().code() != Code::kLocked) return std::move(lock).status();
-  // Told of the checkpoint, not of a file that its user has never heard of.
-  return Status(Code::kLocked, "another save of this checkpoint is under way")
-      .WithPath(prefix_);
-}
-
 Status Publication::LookAround(uint32_t num_shards) {
   TB_ASSIGN_OR_RETURN(const std::vector<std::string> names, storage_.List(directory_));
   const std::string base = io::BaseNameOf(prefix_);
@@ -89,13 +81,13 @@ Status Publication::LookAround(uint32_t num_shards) {
   bool is_new = true;         // for all we know: nothing but hidden files, such as locks
   for (const std::string& name : names) {
     if (format::IsTemporaryName(name, base)) {
-      TB_RETURN_IF_ERROR(storage_.Remove(Join(directory_, name)));
+      TB_RETURN_IF_ERROR(storage_.Remove(io::JoinPath(directory_, name)));
       continue;
     }
     is_new = is_new && name.starts_with('.');
     if (const auto shard = format::ParseShardName(name, base)) {
       counts.insert(shard->num_shards);
-      old_shards_.push_back(Join(directory_, name));
+      old_shards_.push_back(io::JoinPath(directory_, name));
     }
   }
   if (is_new && !made_directory_) TB_RETURN_IF_ERROR(SyncParentOfNew());
@@ -115,6 +107,19 @@ Result<std::unique_ptr<io::WritableFile>> Publication::CreateShard(uint32_t shar
   TB_ASSIGN_OR_RETURN(auto file, storage_.CreateDirect(path));
   Remember(path, final_path);
   return file;
+}
+
+Result<uint64_t> Publication::AdoptShard(uint32_t shard, const std::string& path) {
+  const std::string final_path = format::ShardPath(prefix_, shard, num_shards_);
+  TB_RETURN_IF_ERROR(storage_.Link(path, final_path));
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    published_.push_back(final_path);
+  }
+  // By the new name, which nobody else changes: it is this file that is looked at.
+  TB_ASSIGN_OR_RETURN(const auto file, storage_.OpenForRead(final_path));
+  if (durability_ != Durability::kNone) TB_RETURN_IF_ERROR(storage_.SyncFile(final_path));
+  return file->size();
 }
 
 Result<std::unique_ptr<io::WritableFile>> Publication::CreateIndex() {

@@ -5,13 +5,18 @@
 //      was just made, or that holds only hidden files and so may have been
 //   1  choose the shard count in the names such that no data file of that count
 //      exists: the old index and its data stay valid until step 6
-//   2  create every shard under a temporary name, in the same directory
-//   3  write it, make it exactly its size, fdatasync, close
+//   2  create every shard under a temporary name, in the same directory, or adopt a file
+//      that is there already: a hard link, under the final name at once, for it is whole
+//   3  write it, make it exactly its size, fdatasync, close; of an adopted one only the sync,
+//      as nobody knows who wrote it
 //   4  rename the shards to their names
 //   5  fsync the directory: the names are durable before an index can mention them
 //   6  write the index under a temporary name, fdatasync, close, rename: the commit
 //   7  fsync the directory: only now may a save return
 //   8  remove the data files of the bundle that was there before; release the lock
+//
+// No step writes into a file that had a name before the save began: a file with several
+// names, of as many bundles, never changes, and is gone when the last of them is.
 //
 // Before step 6 a failure removes what was made, and the old bundle is as it was.  A
 // crash before it leaves temporary files, or shards that no index mentions; the next
@@ -41,6 +46,11 @@ namespace tensorbundle::engine {
 // but a reader still never sees half a bundle.
 enum class Durability : uint8_t { kFull, kNone };
 
+// Keeps everybody else, who asks, from changing the bundle at `prefix`.
+//
+// Errors: kLocked  a save of this prefix is under way
+Result<std::unique_ptr<io::Lock>> LockBundle(io::Storage& storage, const std::string& prefix);
+
 class Publication {
  public:
   // Steps 0 and 1.  Creates the directory where only its last level is missing.
@@ -60,6 +70,12 @@ class Publication {
   // Step 2.  May be called by several threads at once.
   Result<std::unique_ptr<io::WritableFile>> CreateShard(uint32_t shard);
 
+  // Steps 2 and 3 of a shard that is the regular file `path`.  Returns its size in bytes.
+  //
+  // Errors: kNotRegularFile
+  //         kSystem  io::IsLinkRefusal(): the bytes have to be written anew, by CreateShard()
+  Result<uint64_t> AdoptShard(uint32_t shard, const std::string& path);
+
   // Steps 4 and 5.  REQUIRES: every shard is written, synced and closed
   Status PublishShards();
 
@@ -77,7 +93,6 @@ class Publication {
 
   Status MakeDirectory();
   Status SyncParentOfNew();
-  Status TakeLock();
   Status LookAround(uint32_t num_shards);
   void Remember(const std::string& temporary_path, const std::string& final_path);
   Status SyncDirectory();
@@ -92,7 +107,6 @@ class Publication {
   bool committed_ = false;
   uint32_t num_shards_ = 0;
   std::vector<std::string> old_shards_;  // paths, removed once the new bundle stands
-  std::vector<std::string> published_;   // paths, of shards under their final names
 
   struct Unfinished {
     std::string temporary_path;
@@ -100,6 +114,7 @@ class Publication {
   };
   std::mutex mutex_;
   std::vector<Unfinished> unfinished_;  // guarded by mutex_
+  std::vector<std::string> published_;  // guarded: paths of shards under their final names
 };
 
 }  // namespace tensorbundle::engine

@@ -1,0 +1,260 @@
+#include "engine/merge.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "base/text.h"
+#include "engine/bundle.h"
+#include "engine/bundle_removal.h"
+#include "engine/commit.h"
+#include "engine/entry_merge.h"
+#include "engine/index_writer.h"
+#include "engine/shard_copy.h"
+#include "engine/stages.h"
+#include "engine/thread_pool.h"
+#include "format/naming.h"
+
+namespace tensorbundle::engine {
+namespace {
+
+// What a source's entries want of one of its data files.
+struct UsedShard {
+  uint64_t size = 0;    // bytes, at least
+  uint32_t number = 0;  // in the new bundle
+};
+
+// Where a bundle is, however its prefix is spelled.
+struct BundlePlace {
+  io::FileIdentity directory;
+  std::string name;
+  friend auto operator<=>(const BundlePlace&, const BundlePlace&) = default;
+};
+
+Result<BundlePlace> PlaceOf(io::Storage& storage, const std::string& prefix) {
+  TB_ASSIGN_OR_RETURN(const auto directory, storage.Identify(io::DirectoryOf(prefix)));
+  return BundlePlace{directory, io::BaseNameOf(prefix)};
+}
+
+struct Source {
+  std::unique_ptr<const Bundle> bundle;
+  BundlePlace place;
+  std::map<uint32_t, UsedShard> shards;  // by their numbers in the source
+};
+
+// A data file on its way.
+struct Moving {
+  const Source* source = nullptr;
+  uint32_t from = 0;  // its number in the source
+  UsedShard shard;
+  uint64_t size = 0;  // bytes, of the whole file
+  bool is_linked = false;
+};
+
+class MergeOperation {
+ public:
+  MergeOperation(std::shared_ptr<io::Storage> storage, const std::string& destination,
+                 const MergeOptions& options)
+      : storage_(std::move(storage)), destination_(destination), options_(options) {}
+
+  Result<MergeReport> Run(std::span<const std::string> prefixes) {
+    const Clock::time_point start = Clock::now();
+    TB_RETURN_IF_ERROR(OpenSources(prefixes));
+    TB_RETURN_IF_ERROR(Survey());
+    TB_ASSIGN_OR_RETURN(const uint32_t num_shards, NumberShards());
+    TB_ASSIGN_OR_RETURN(publication_, Publication::Begin(*storage_, destination_, num_shards,
+                                                         Durability::kFull));
+    TB_RETURN_IF_ERROR(MoveShards());
+    // Only now: a data file that was there while the index stood belongs to it.
+    for (const Bundle* bundle : bundles_) TB_RETURN_IF_ERROR(bundle->CheckCurrent());
+    TB_RETURN_IF_ERROR(publication_->PublishShards());
+    TB_RETURN_IF_ERROR(WriteIndex());
+    TB_RETURN_IF_ERROR(publication_->Commit());
+    publication_->RemoveReplaced();
+    if (options_.delete_sources) RemoveSources();
+    report_.seconds = SecondsSince(start);
+    return report_;
+  }
+
+ private:
+  Status OpenSources(std::span<const std::string> prefixes) {
+    if (prefixes.empty()) {
+      return Status(Code::kInvalidArgument, "there is nothing to merge: no prefixes");
+    }
+    for (const std::string& prefix : prefixes) {
+      auto bundle = Bundle::Open(storage_, prefix);
+      if (bundle.ok()) {
+        TB_RETURN_IF_ERROR(AddSource(std::move(bundle).value()));
+      } else if (options_.allow_missing && bundle.status().error_number() == ENOENT) {
+        report_.missing.push_back(prefix);
+      } else {
+        return std::move(bundle).status();
+      }
+    }
+    if (!bundles_.empty()) return Status();
+    return Status::System(ENOENT, "merge: none of the checkpoints exists; open",
+                          format::IndexPath(prefixes.front()));
+  }
+
+  Status AddSource(std::unique_ptr<const Bundle> bundle) {
+    if (!bundles_.empty() &&
+        bundles_.front()->header().big_endian != bundle->header().big_endian) {
+      return Status(Code::kUnsupportedEndianness,
+                    "one of " + EscapeForMessage(bundles_.front()->prefix()) + " and " +
+                        EscapeForMessage(bundle->prefix()) +
+                        " is big-endian, the other is not; one bundle cannot be both")
+          .WithPath(format::IndexPath(bundle->prefix()));
+    }
+    TB_ASSIGN_OR_RETURN(const BundlePlace place, PlaceOf(*storage_, bundle->prefix()));
+    const auto [known, is_new] = prefixes_.emplace(place, bundle->prefix());
+    if (!is_new) {
+      return Status(Code::kInvalidArgument, "the same checkpoint is given twice, as " +
+                                                EscapeForMessage(known->second) + " and " +
+                                                EscapeForMessage(bundle->prefix()))
+          .WithPath(bundle->prefix());
+    }
+    bundles_.push_back(bundle.get());
+    sources_.push_back({std::move(bundle), place, {}});
+    return Status();
+  }
+
+  // What is in the sources, all of it, before anything is touched.
+  Status Survey() {
+    return ForEachEntry(
+        bundles_, [this](size_t index, std::string_view key, const format::Entry& entry) {
+          if (Bundle::IsName(key)) ++report_.num_tensors;
+          if (!entry.slices.empty()) return Status();
+          UsedShard& shard = sources_[index].shards[entry.shard_id];
+          shard.size = std::max(shard.size, entry.offset + entry.size);  // below 2^63
+          return Status();
+        });
+  }
+
+  // By source, then as in the source.  A bundle has one data file at least.
+  Result<uint32_t> NumberShards() {
+    uint64_t next = 0;
+    for (Source& source : sources_) {
+      for (auto& [from, shard] : source.shards) {
+        if (next == format::kMaxShards) {
+          return Status(Code::kLimitExceeded, "the sources have more than " +
+                                                  std::to_string(format::kMaxShards) +
+                                                  " data files")
+              .WithPath(destination_);
+        }
+        shard.number = static_cast<uint32_t>(next++);
+        moving_.push_back({&source, from, shard});
+      }
+    }
+    report_.num_shards = static_cast<uint32_t>(std::max<uint64_t>(next, 1));
+    return report_.num_shards;
+  }
+
+  Status MoveShards() {
+    if (moving_.empty()) return CreateEmptyShard();
+    RunOptions run;
+    const size_t wanted =
+        options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads();
+    run.num_threads = std::min(wanted, moving_.size());
+    run.observer = options_.observer;
+    for (const Moving& moving : moving_) run.total_bytes += moving.shard.size;
+    TB_RETURN_IF_ERROR(RunJobs(
+        moving_.size(),
+        [this](size_t index, JobContext& context) { return Move(moving_[index], context); },
+        run));
+    for (const Moving& moving : moving_) {
+      report_.file_bytes += moving.size;
+      (moving.is_linked ? report_.linked_bytes : report_.copied_bytes) += moving.size;
+    }
+    return Status();
+  }
+
+  Status Move(Moving& moving, JobContext& context) {
+    const std::string path = moving.source->bundle->ShardPath(moving.from);
+    auto size = publication_->AdoptShard(moving.shard.number, path);
+    moving.is_linked = size.ok();
+    if (!moving.is_linked && io::IsLinkRefusal(size.status())) {
+      NoteCopy(size.status());
+      size = CopyShard(*storage_, path, moving.shard.number, *publication_, context);
+    }
+    if (!size.ok() && size.status().error_number() == ENOENT) {
+      // The checkpoint may be gone as a whole.
+      TB_RETURN_IF_ERROR(moving.source->bundle->CheckCurrent());
+      return Status(Code::kMissingShard, "the data file is missing")
+          .WithPath(path)
+          .WithShard(moving.from);
+    }
+    if (!size.ok()) return std::move(size).status().WithShard(moving.from);
+    moving.size = *size;
+    context.AddDone(moving.shard.size);
+    if (moving.size >= moving.shard.size) return Status();
+    return Status(Code::kOutOfBounds, "the data file has " + std::to_string(moving.size) +
+                                          " bytes, its tensors reach to " +
+                                          std::to_string(moving.shard.size))
+        .WithPath(path)
+        .WithShard(moving.from);
+  }
+
+  void NoteCopy(const Status& refusal) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (report_.copy_reason.empty()) report_.copy_reason = refusal.ToString();
+  }
+
+  Status CreateEmptyShard() {
+    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateShard(0));
+    TB_RETURN_IF_ERROR(file->Sync());
+    return file->Close();
+  }
+
+  Status WriteIndex() {
+    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateIndex());
+    IndexWriter index(*file);
+    format::Header header = bundles_.front()->header();
+    header.num_shards = publication_->num_shards();
+    TB_RETURN_IF_ERROR(index.AddHeader(header));
+    TB_RETURN_IF_ERROR(
+        ForEachEntry(bundles_, [&](size_t source, std::string_view key, format::Entry& entry) {
+          if (entry.slices.empty()) {
+            entry.shard_id = sources_[source].shards.at(entry.shard_id).number;
+          }
+          return index.Add(key, entry);
+        }));
+    TB_RETURN_IF_ERROR(index.Finish());
+    report_.file_bytes += index.size();
+    TB_RETURN_IF_ERROR(file->Sync());
+    return file->Close();
+  }
+
+  // The destination's files were the publication's to replace, where it is a source.
+  void RemoveSources() {
+    BundleRemoval removal(*storage_);
+    const auto destination = PlaceOf(*storage_, destination_);
+    for (const Source& source : sources_) {
+      if (destination.ok() && source.place == *destination) continue;
+      const Status status = removal.Remove(*source.bundle);
+      if (!status.ok()) report_.remains.push_back(status.ToString());
+    }
+  }
+
+  const std::shared_ptr<io::Storage> storage_;
+  const std::string& destination_;
+  const MergeOptions& options_;
+  std::vector<Source> sources_;
+  std::vector<const Bundle*> bundles_;           // of the sources
+  std::map<BundlePlace, std::string> prefixes_;  // of the sources
+  std::vector<Moving> moving_;
+  std::mutex mutex_;
+  MergeReport report_;  // copy_reason guarded by mutex_ while shards move
+  std::unique_ptr<Publication> publication_;
+};
+
+}  // namespace
+
+Result<MergeReport> Merge(const std::shared_ptr<io::Storage>& storage,
+                          std::span<const std::string> sources, const std::string& destination,
+                          const MergeOptions& options) {
+  return MergeOperation(storage, destination, options).Run(sources);
+}
+
+}  // namespace tensorbundle::engine
