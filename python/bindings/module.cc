@@ -12,5 +12,6 @@ PYBIND11_MODULE(_core, module) {
   tensorbundle::bindings::RegisterMemory(module);
   tensorbundle::bindings::RegisterProbe(module);
   tensorbundle::bindings::RegisterSave(module);
+  tensorbundle::bindings::RegisterMerge(module);
   tensorbundle::bindings::RegisterBundle(module);
 }

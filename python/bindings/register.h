@@ -14,6 +14,7 @@ void RegisterProbe(pybind11::module_& module);
 void RegisterSavedTensors(pybind11::module_& module);
 void RegisterSnapshot(pybind11::module_& module);
 void RegisterSave(pybind11::module_& module);
+void RegisterMerge(pybind11::module_& module);
 void RegisterBundle(pybind11::module_& module);
 
 }  // namespace tensorbundle::bindings

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         BundleError,
         CheckpointGoneError,
         CorruptionError,
+        DuplicateTensorError,
         GraphChangedError,
         LockedError,
         MissingShardError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
     from tensorbundle.info import build_info
     from tensorbundle.loading import LoadedTensors, load
+    from tensorbundle.merging import merge
     from tensorbundle.preservation import (
         BestN,
         EveryNHours,
@@ -60,7 +62,13 @@ if TYPE_CHECKING:
         LatestN,
         SavedCheckpoint,
     )
-    from tensorbundle.reports import Fault, LoadReport, SaveReport, VerifyReport
+    from tensorbundle.reports import (
+        Fault,
+        LoadReport,
+        MergeReport,
+        SaveReport,
+        VerifyReport,
+    )
     from tensorbundle.saver import Saver
     from tensorbundle.saving import save
     from tensorbundle.warm_start import InitReport, init_from_checkpoint
@@ -76,6 +84,7 @@ __all__ = [
     "CheckpointReader",
     "CheckpointState",
     "CorruptionError",
+    "DuplicateTensorError",
     "Entry",
     "EveryNHours",
     "EveryNSteps",
@@ -87,6 +96,7 @@ __all__ = [
     "LoadReport",
     "LoadedTensors",
     "LockedError",
+    "MergeReport",
     "MissingShardError",
     "MissingTensorError",
     "Module",
@@ -111,6 +121,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_variable",
+    "merge",
     "open",
     "remove_checkpoint",
     "save",
@@ -145,6 +156,7 @@ _HOMES = {
         "BundleError",
         "CheckpointGoneError",
         "CorruptionError",
+        "DuplicateTensorError",
         "GraphChangedError",
         "LockedError",
         "MissingShardError",
@@ -163,7 +175,8 @@ _HOMES = {
         "LatestN",
         "SavedCheckpoint",
     ),
-    "reports": ("Fault", "LoadReport", "SaveReport", "VerifyReport"),
+    "merging": ("merge",),
+    "reports": ("Fault", "LoadReport", "MergeReport", "SaveReport", "VerifyReport"),
     "saver": ("Saver",),
     "saving": ("save",),
     "warm_start": ("InitReport", "init_from_checkpoint"),

@@ -31,6 +31,15 @@ def save(
     borrowed_written: Latch | None,
     storage: MemoryStorage | None = None,
 ) -> dict[str, Any]: ...
+def merge(
+    prefixes: list[bytes],
+    destination: bytes,
+    *,
+    delete_sources: bool,
+    allow_missing: bool,
+    num_threads: int,
+    progress: _Progress,
+) -> dict[str, Any]: ...
 
 class MemoryStorage:
     """Files in memory, in place of the file system; they go with it."""

@@ -14,6 +14,7 @@ __all__ = [
     "BundleError",
     "CheckpointGoneError",
     "CorruptionError",
+    "DuplicateTensorError",
     "GraphChangedError",
     "LockedError",
     "MissingShardError",
@@ -95,6 +96,10 @@ class MissingTensorError(BundleError, KeyError):
     """No tensor of that name is in the bundle."""
 
 
+class DuplicateTensorError(BundleError, ValueError):
+    """A name is given to two tensors."""
+
+
 class GraphChangedError(BundleError, RuntimeError):
     """Objects got or lost children while they were being saved."""
 
@@ -116,6 +121,7 @@ def _rebuild(
 
 
 _BY_CODE: dict[str, type[BundleError]] = {
+    "AlreadyExists": DuplicateTensorError,
     "CheckpointGone": CheckpointGoneError,
     "Locked": LockedError,
     "MissingShard": MissingShardError,
@@ -138,7 +144,7 @@ def exception_from_status(
     """Make the exception for a failure in the core, which calls this."""
     if code == "System":
         return _os_error(detail, error_number, path, key)
-    if code in ("InvalidArgument", "AlreadyExists"):
+    if code == "InvalidArgument":
         return ValueError(message)
     kind = _BY_CODE.get(code, BundleError)
     if kind is BundleError:

@@ -7,7 +7,7 @@ import os
 from tensorbundle.core import _core
 from tensorbundle.errors import UnsupportedError
 
-__all__ = ["absolute", "open_core"]
+__all__ = ["absolute", "explain_missing", "open_core"]
 
 
 def _checked(path: str | bytes) -> bytes:
@@ -30,9 +30,14 @@ def open_core(prefix: str, backend: str = "auto") -> _core.Bundle:
     try:
         return _core.Bundle(absolute(prefix), backend)
     except FileNotFoundError as error:
-        hint = _hint(prefix)
-        if hint is None:
-            raise
+        explain_missing(error, prefix)
+        raise
+
+
+def explain_missing(error: FileNotFoundError, prefix: str) -> None:
+    """Raise the same error with what the user may have meant, where that can be told."""
+    hint = _hint(prefix)
+    if hint is not None:
         reason = f"{error.strerror}; {hint}"
         raise FileNotFoundError(error.errno, reason, error.filename) from None
 

@@ -9,6 +9,7 @@ __all__ = [
     "Fault",
     "LoadReport",
     "LoadStages",
+    "MergeReport",
     "SaveReport",
     "SaveStages",
     "SnapshotReport",
@@ -140,6 +141,35 @@ class LoadReport(_Report):
     suit their dtype (TensorFlow packs tensors without padding)."""
     mmap_reason: str = ""
     """Why ``mmap=True`` read data files instead of mapping them; empty where it did not."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MergeReport:
+    """What a merge did."""
+
+    prefix: str
+    """Of the merged checkpoint."""
+    missing: tuple[str, ...]
+    """Prefixes that were passed over, having no checkpoint."""
+    num_tensors: int
+    num_shards: int
+    """Data files."""
+    file_bytes: int
+    """Bytes of all files, index included."""
+    linked_bytes: int
+    """Of data files that are hard links of the sources': nothing was written for them."""
+    copied_bytes: int
+    """Of data files that could not be."""
+    copy_reason: str
+    """Why they could not; empty where all could."""
+    remains: tuple[str, ...]
+    """Sources that could not be removed, though ``delete_sources=True``, and why."""
+    seconds: float
+    """From call to return."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give all fields as plain values to log."""
+        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,7 +75,7 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     if arguments.version:
         return _print_version()
     if arguments.command is None:
-        parser.error("a command is needed: ls, cat, verify, demo, bench or doctor")
+        parser.error("a command is needed: ls, cat, verify, merge, demo, bench or doctor")
     # The module of the command's name: argparse has checked that it is one of them.
     command = importlib.import_module(f"tensorbundle.cli.{arguments.command}")
     return int(command.run(arguments))
@@ -116,7 +116,7 @@ def _settle_output() -> None:
 def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tensorbundle",
-        description="Checkpoints in TensorFlow's V2 format: look inside, check, measure.",
+        description="Checkpoints in TensorFlow's V2 format: see, check, merge, measure.",
         epilog="exit status: 0 all well, 1 damage found, 2 wrong usage or surroundings",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
@@ -124,6 +124,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_ls(commands)
     _add_cat(commands)
     _add_verify(commands)
+    _add_merge(commands)
     _add_demo(commands)
     add_bench(commands)
     add_doctor(commands)
@@ -171,6 +172,22 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument(
         "--threads", type=_positive, metavar="N", help="default: one per processor"
     )
+
+
+def _add_merge(commands: Any) -> None:
+    parser = commands.add_parser(
+        "merge", help="make one checkpoint of several, without copying their tensors"
+    )
+    parser.add_argument("destination", metavar="DEST", help="the merged checkpoint's prefix")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=_PREFIX_HELP)
+    parser.add_argument(
+        "--delete-sources", action="store_true",
+        help="remove the sources once the merged checkpoint is on the device",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="pass over sources that do not exist"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_demo(commands: Any) -> None:

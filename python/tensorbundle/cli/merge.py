@@ -1,0 +1,53 @@
+"""``tensorbundle merge``: one checkpoint of several."""
+
+from __future__ import annotations
+
+import argparse
+
+from tensorbundle.cli.errors import OK, UNUSABLE
+from tensorbundle.cli.output import (
+    byte_progress,
+    count,
+    escape,
+    format_bytes,
+    format_seconds,
+    print_json,
+)
+from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.merging import merge
+from tensorbundle.reports import MergeReport
+
+__all__ = ["run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Merge checkpoints; give the exit status: 2 where a source could not be removed."""
+    with byte_progress(f"merging into {arguments.destination}") as progress:
+        report = merge(
+            [resolve_prefix(source) for source in arguments.sources],
+            arguments.destination,
+            delete_sources=arguments.delete_sources,
+            allow_missing=arguments.allow_missing,
+            progress=progress,
+        )
+    if arguments.json:
+        print_json(report.as_dict())
+    else:
+        _print(report)
+    return UNUSABLE if report.remains else OK
+
+
+def _print(report: MergeReport) -> None:
+    for prefix in report.missing:
+        print(f"missing {escape(prefix)}")
+    copied = ""
+    if report.copied_bytes or report.copy_reason:
+        reason = escape(report.copy_reason)
+        copied = f", {format_bytes(report.copied_bytes)} copied ({reason})"
+    print(
+        f"{escape(report.prefix)}: {count(report.num_tensors, 'tensor')} in "
+        f"{count(report.num_shards, 'data file')}, {format_bytes(report.linked_bytes)} linked"
+        f"{copied}, in {format_seconds(report.seconds)}"
+    )
+    for remaining in report.remains:
+        print(f"not removed {escape(remaining)}")
