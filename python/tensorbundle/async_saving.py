@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, wait
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -48,7 +49,8 @@ class SaveHandle:
 
     prefix: str
     staged: Future[SnapshotReport]
-    """Done when the tensors may change: before the call that made this returned."""
+    """Done when the tensors may change: before the call that made this returned, unless
+    the saver was told to overlap."""
     durable: Future[SaveReport]
     """Done when the checkpoint is on the device, or has failed, or was cancelled."""
 
@@ -124,6 +126,10 @@ class AsyncSaver:
         save first needs more than there is.
     num_threads
         Threads that copy; ``None`` means one per CPU of this process.
+    overlap
+        Copy in the background, too: `save` comes back at once, and the tensors must not
+        change until the handle's ``staged`` is done. A training loop asks for that before
+        ``optimizer.step()``, so that the copy goes on beside the next forward pass.
 
     Examples
     --------
@@ -134,12 +140,17 @@ class AsyncSaver:
     """
 
     def __init__(
-        self, *, max_bytes: int | None = None, num_threads: int | None = None
+        self,
+        *,
+        max_bytes: int | None = None,
+        num_threads: int | None = None,
+        overlap: bool = False,
     ) -> None:
         if max_bytes is not None and max_bytes < 0:
             raise ValueError(f"max_bytes must not be negative, but is {max_bytes}")
         self._max_bytes = max_bytes
         self._num_threads = check_threads(num_threads)
+        self._overlap = overlap
         self._arena = _core.SnapshotArena(0)
         self._last: SaveHandle | None = None
         self._turn = threading.Lock()  # one call of save() or close() at a time
@@ -152,7 +163,7 @@ class AsyncSaver:
     ) -> SaveHandle:
         """Copy the tensors and start to save the copies; see `tensorbundle.save`.
 
-        Returns when the tensors may change.
+        Returns when the tensors may change, unless the saver overlaps.
 
         Raises
         ------
@@ -172,18 +183,40 @@ class AsyncSaver:
                 raise ValueError("the saver is closed")
             self._finish_last()
             handle = SaveHandle(pending.prefix)
-            copied = self._copied(pending)
+            copied = None if self._overlap else self._copied(pending)
             self._last = handle
             written = _core.Latch()
             # Not a daemon: the interpreter's exit waits for it.
             thread = threading.Thread(
-                target=_run, args=(handle, pending, written), name="tensorbundle-save"
+                target=self._run,
+                args=(handle, pending, copied, written),
+                name="tensorbundle-save",
             )
             thread.start()
-            if copied.borrowed_bytes > 0:
-                _wait_for(written, handle)
-            handle.staged.set_result(copied)
+            if copied is not None:
+                if copied.borrowed_bytes > 0:
+                    _wait_for(written, handle)
+                handle.staged.set_result(copied)
         return handle
+
+    def _run(
+        self,
+        handle: SaveHandle,
+        pending: PendingSave,
+        copied: SnapshotReport | None,
+        written: _core.Latch,
+    ) -> None:
+        """Save, on a thread of its own; copy first where that has not been done."""
+        try:
+            waiting = None if copied is not None else self._copied(pending)
+            if waiting is not None and waiting.borrowed_bytes == 0:
+                handle.staged.set_result(waiting)
+                waiting = None
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            handle.staged.set_exception(error)
+            handle.durable.set_exception(error)
+            return
+        _write(handle, pending, written, waiting)
 
     def wait(self) -> None:
         """Wait for the save under way, if any, and raise its error if nobody has seen it."""
@@ -252,19 +285,30 @@ class AsyncSaver:
             self.close()
 
 
-def _run(handle: SaveHandle, pending: PendingSave, written: _core.Latch) -> None:
+def _write(
+    handle: SaveHandle,
+    pending: PendingSave,
+    written: _core.Latch,
+    copied: SnapshotReport | None,
+) -> None:
+    """Write the copies; `copied` is told as soon as the caller's memory is done with."""
+
     def look(done: int, total: int) -> None:
+        if copied is not None and not handle.staged.done() and written.wait(0):
+            handle.staged.set_result(copied)
         if pending.progress is not None:
             pending.progress(done, total)
         if handle._cancelled.is_set():
             raise CancelledError
 
     try:
-        handle.durable.set_result(pending.run(look, written))
+        outcome = partial(handle.durable.set_result, pending.run(look, written))
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
-        handle.durable.set_exception(error)
-    finally:
-        written.open()
+        outcome = partial(handle.durable.set_exception, error)
+    written.open()
+    if copied is not None and not handle.staged.done():
+        handle.staged.set_result(copied)
+    outcome()
 
 
 def _wait_for(written: _core.Latch, handle: SaveHandle) -> None:

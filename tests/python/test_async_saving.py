@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tensorbundle as tb
+from tensorbundle.core import _core
 
 from .helpers import Gate, assert_all_same, listing
 
@@ -79,6 +80,45 @@ def test_what_does_not_fit_is_written_before_the_call_returns(prefix, max_bytes,
             staged = handle.staged.result()
             assert staged.borrowed_bytes >= 24 * MIB
             assert staged.copied_bytes <= max_bytes
+
+
+@pytest.mark.parametrize("max_bytes", [None, 1000])
+def test_the_copy_may_be_made_beside_the_callers_work(prefix, monkeypatch, max_bytes):
+    copy, go_on = _core.take_snapshot, threading.Event()
+    monkeypatch.setattr(_core, "take_snapshot", lambda *a: go_on.wait(30) and copy(*a))
+    with tb.AsyncSaver(max_bytes=max_bytes, overlap=True) as saver:
+        tensors, kept = model(), model()
+        handle = saver.save(prefix, tensors)
+        assert not handle.staged.done()
+        go_on.set()
+        staged = handle.staged.result(30)
+        spoil(tensors)
+        assert (staged.borrowed_bytes > 0) == (max_bytes is not None)
+        handle.result()
+        assert_all_same(tb.load(prefix), kept)
+
+
+def test_a_copy_that_fails_in_the_background_is_told(prefix, monkeypatch):
+    def fail(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(_core, "take_snapshot", fail)
+    saver = tb.AsyncSaver(overlap=True)
+    handle = saver.save(prefix, model())
+    with pytest.raises(MemoryError, match="no room"):
+        handle.staged.result(30)
+    with pytest.raises(MemoryError, match="no room"):
+        saver.close()
+    assert listing(prefix) == []
+
+
+def test_what_fails_while_memory_is_borrowed_lets_go_of_it(tmp_path):
+    saver = tb.AsyncSaver(max_bytes=0, overlap=True)
+    handle = saver.save(failing(tmp_path), model())
+    assert handle.staged.result(30).borrowed_bytes > 0
+    with pytest.raises(NotADirectoryError):
+        handle.result()
+    saver.close()
 
 
 def test_memory_for_copies_is_reused_and_bounded(prefix, saver):
