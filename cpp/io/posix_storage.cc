@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string_view>
 #include <utility>
@@ -146,7 +147,10 @@ Result<bool> PosixStorage::Exists(const std::string& path) {
 }
 
 Result<std::vector<std::string>> PosixStorage::List(const std::string& directory) {
-  const DirectoryStream stream(::opendir(directory.c_str()));
+  DirectoryStream stream;
+  do {
+    stream.reset(::opendir(directory.c_str()));
+  } while (stream == nullptr && errno == EINTR);
   if (stream == nullptr) return Status::System(errno, "opendir", directory);
   std::vector<std::string> names;
   for (;;) {
