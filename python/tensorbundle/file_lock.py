@@ -12,6 +12,7 @@ import fcntl
 import os
 import weakref
 
+from tensorbundle.directories import telling
 from tensorbundle.errors import LockedError
 
 __all__ = ["FileLock", "flock", "lock_file", "save_lock_path"]
@@ -41,10 +42,16 @@ class FileLock:
     """
 
     def __init__(self, path: str, told: str) -> None:
-        descriptor = lock_file(path)
-        if descriptor is None:
+        opened: list[int] = []
+        # Before there is anything to give back: Ctrl-C may come at any moment.
+        self._release = weakref.finalize(self, _unlock, path, opened, os.getpid())
+        try:
+            is_ours = lock_file(path, opened)
+        except BaseException:
+            self._release()
+            raise
+        if not is_ours:
             raise LockedError(told, code="Locked", path=path)
-        self._release = weakref.finalize(self, _unlock, path, descriptor, os.getpid())
 
     def release(self) -> None:
         """Give the lock back; again is harmless."""
@@ -57,26 +64,27 @@ class FileLock:
         self.release()
 
 
-def lock_file(path: str) -> int | None:
-    """Make a file, and give the descriptor that has its lock.
+def lock_file(path: str, opened: list[int]) -> bool:
+    """Make a file and lock it; tell whether it is ours.
 
-    ``None`` where another has it. Where there are no locks, one that has none.
+    Where there are no locks it counts as ours. Its descriptor is put into `opened` before it
+    is locked, so that whoever is interrupted can give it back.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for _ in range(_MOST_ROUNDS):
-        descriptor = os.open(path, flags, 0o666)
+        with telling("open", path):
+            opened.append(os.open(path, flags, 0o666))
         try:
-            flock(descriptor)
+            with telling("flock", path):
+                flock(opened[-1])
             # The holder before us removes the file: then this one has no name.
-            if _is_named(path, descriptor):
-                return descriptor
-        except BaseException as error:
-            os.close(descriptor)
-            if isinstance(error, BlockingIOError):
-                return None
-            raise
-        os.close(descriptor)
-    return None
+            if _is_named(path, opened[-1]):
+                return True
+            _close(opened.pop())
+        except BlockingIOError:
+            _close(opened.pop())
+            return False
+    return False
 
 
 def flock(descriptor: int) -> bool:
@@ -104,13 +112,27 @@ def _is_named(path: str, descriptor: int) -> bool:
         return False
 
 
-def _unlock(path: str, descriptor: int, owner: int) -> None:
-    if os.getpid() == owner:
-        # Where the file is gone, or cannot be removed, the lock is given back all the same.
-        with contextlib.suppress(OSError):
-            if _is_named(path, descriptor):
-                os.unlink(path)
-        # Not left to close(): a child forked meanwhile shares the open file.
-        with contextlib.suppress(OSError):
+def _unlock(path: str, opened: list[int], owner: int) -> None:
+    while opened:
+        try:
+            if os.getpid() == owner:
+                _remove_if_ours(path, opened[-1])
+        finally:  # Ctrl-C or not
+            _close(opened.pop(), unlock=os.getpid() == owner)
+
+
+def _remove_if_ours(path: str, descriptor: int) -> None:
+    # Where the file is gone, or cannot be removed, the lock is given back all the same.
+    with contextlib.suppress(OSError):
+        flock(descriptor)  # we may have been interrupted before it was ours
+        if _is_named(path, descriptor):
+            os.unlink(path)
+
+
+def _close(descriptor: int, *, unlock: bool = False) -> None:
+    # Not left to close(): a child forked meanwhile shares the open file.
+    with contextlib.suppress(OSError):
+        if unlock:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+    with contextlib.suppress(OSError):  # nothing was written through it
+        os.close(descriptor)

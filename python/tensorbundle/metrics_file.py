@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tensorbundle.directories import telling
 from tensorbundle.small_file import replace_file
 
 __all__ = ["as_numbers", "metrics_path", "read_metrics", "remove_metrics", "write_metrics"]
@@ -69,5 +70,6 @@ def read_metrics(prefix: str) -> dict[str, float]:
 
 def remove_metrics(prefix: str) -> None:
     """Remove the metrics of a checkpoint, if there are any."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(metrics_path(prefix))
+    path = metrics_path(prefix)
+    with contextlib.suppress(FileNotFoundError), telling("unlink", path):
+        os.unlink(path)

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Collection
 
+from tensorbundle.directories import names_in, sync_directory, telling
 from tensorbundle.file_lock import flock, lock_file
 
 __all__ = ["replace_file", "sweep_unfinished"]
@@ -31,33 +32,83 @@ def replace_file(path: str, content: bytes, *, durable: bool = True) -> None:
     ------
     OSError
         What was at `path` is as it was, and nothing is left behind; only where the very
-        last sync of the directory fails is the new content in place already.
+        last sync of the directory fails is the new content in place already. The message
+        tells which call has failed, and ``filename`` on what.
     """
-    directory, _ = os.path.split(path)
-    temporary, descriptor = _create_beside(path)
-    with open(descriptor, "wb") as file:
-        try:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+    with _UnfinishedFile(path) as file:
+        file.write(content)
+        if durable:
+            file.sync()
+        file.publish()
     if durable:
-        _sync_directory(directory or os.curdir)
+        sync_directory(os.path.dirname(path))
 
 
-def _create_beside(path: str) -> tuple[str, int]:
-    """Make a hidden file, locked as long as it is open: so somebody is writing it."""
-    directory, name = os.path.split(path)
-    while True:
-        temporary = os.path.join(directory, f".{name}.tmp.{secrets.token_hex(8)}")
-        descriptor = lock_file(temporary)
-        if descriptor is not None:  # else it was just taken for an abandoned one
-            return temporary, descriptor
+class _UnfinishedFile:
+    """A hidden file, locked as long as it is open: so somebody is writing it.
+
+    Unless it is published it goes.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._hidden = ""
+        self._opened: list[int] = []
+
+    def __enter__(self) -> _UnfinishedFile:
+        try:
+            while not self._opened:  # else it was just taken for an abandoned one
+                self._create()
+        except BaseException:
+            self._abandon()
+            raise
+        # Closed last: its lock is held until the file has its name.
+        self._opened.append(os.dup(self._opened[0]))
+        return self
+
+    def _create(self) -> None:
+        directory, name = os.path.split(self._path)
+        self._hidden = os.path.join(directory, f".{name}.tmp.{secrets.token_hex(8)}")
+        lock_file(self._hidden, self._opened)
+
+    def write(self, content: bytes) -> None:
+        """Write all of it."""
+        rest = memoryview(content)
+        with telling("write", self._hidden):
+            while rest:
+                written = os.write(self._opened[0], rest)
+                if written == 0:  # it would be repeated for ever
+                    raise OSError(errno.EIO, "the file took no bytes")
+                rest = rest[written:]
+
+    def sync(self) -> None:
+        """Return when the bytes are durable."""
+        with telling("fsync", self._hidden):
+            os.fsync(self._opened[0])
+
+    def publish(self) -> None:
+        """Give it its name."""
+        with telling("close", self._hidden):
+            os.close(self._opened.pop(0))
+        with telling(f"rename to {os.path.basename(self._path)!r}", self._hidden):
+            os.replace(self._hidden, self._path)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._close()
+        else:
+            self._abandon()
+
+    def _close(self) -> None:
+        while self._opened:
+            with contextlib.suppress(OSError):
+                os.close(self._opened.pop())
+
+    def _abandon(self) -> None:
+        if self._hidden:
+            with contextlib.suppress(OSError):
+                os.unlink(self._hidden)
+        self._close()
 
 
 def sweep_unfinished(directory: str, names: Collection[str]) -> None:
@@ -70,10 +121,10 @@ def sweep_unfinished(directory: str, names: Collection[str]) -> None:
     OSError
         One cannot be removed.
     """
-    for entry in os.scandir(directory or os.curdir):
-        made_for = _TEMPORARY.fullmatch(entry.name)
+    for found in names_in(directory):
+        made_for = _TEMPORARY.fullmatch(found)
         if made_for and made_for["name"] in names:
-            _remove_abandoned(entry.path)
+            _remove_abandoned(os.path.join(directory, found))
 
 
 def _remove_abandoned(path: str) -> None:
@@ -84,20 +135,9 @@ def _remove_abandoned(path: str) -> None:
         return
     try:
         if flock(descriptor):  # else nobody can tell whether it is being written
-            os.unlink(path)
+            with telling("unlink", path):
+                os.unlink(path)
     except (BlockingIOError, FileNotFoundError):
         pass  # being written, or finished meanwhile
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # File systems without such a call: they order the rename themselves.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
     finally:
         os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 
@@ -10,7 +11,7 @@ import pytest
 import tensorbundle as tb
 from tensorbundle.file_lock import FileLock, save_lock_path
 
-from .helpers import listed
+from .helpers import listed, names_in
 
 
 def test_one_at_a_time(tmp_path):
@@ -49,6 +50,35 @@ def test_a_forked_child_does_not_give_it_back(tmp_path):
     with pytest.raises(tb.LockedError):
         FileLock(path, "taken")
     lock.release()
+
+
+@pytest.mark.parametrize("at", ["flock", "lstat"])
+def test_ctrl_c_while_it_is_taken_gives_it_back(tmp_path, monkeypatch, at):
+    path = str(tmp_path / "lock")
+    before = set(names_in("/proc/self/fd"))
+    where = fcntl if at == "flock" else os
+    real = getattr(where, at)
+
+    def interrupt(*arguments):
+        monkeypatch.setattr(where, at, real)
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, at, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        FileLock(path, "taken")
+    assert listed(tmp_path) == []
+    assert set(names_in("/proc/self/fd")) == before
+    FileLock(path, "taken").release()
+
+
+def test_where_another_holds_it_nothing_of_his_is_removed(tmp_path):
+    path = str(tmp_path / "lock")
+    with FileLock(path, "taken"):
+        for _ in range(3):
+            with pytest.raises(tb.LockedError):
+                FileLock(path, "taken")
+        assert listed(tmp_path) == ["lock"]
 
 
 def test_it_excludes_the_cores_save(prefix):

@@ -27,8 +27,8 @@ def test_a_relative_path_without_a_directory_will_do(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("fails", ["fsync", "replace"])
-def test_a_failure_leaves_the_old_content(tmp_path, monkeypatch, fails):
+@pytest.mark.parametrize("fails, told", [("fsync", "fsync"), ("replace", "rename to 'file'")])
+def test_a_failure_leaves_the_old_content(tmp_path, monkeypatch, fails, told):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -36,8 +36,10 @@ def test_a_failure_leaves_the_old_content(tmp_path, monkeypatch, fails):
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, fails, fail)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(OSError, match=f"{told}: full") as caught:
         replace_file(str(path), b"new")
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename.startswith(str(tmp_path / ".file.tmp."))
     assert path.read_bytes() == b"old"
     assert listed(tmp_path) == ["file"]
 
@@ -93,12 +95,26 @@ def test_without_locks_nobody_can_tell_so_nothing_is_removed(tmp_path, monkeypat
 def test_one_that_was_taken_for_abandoned_is_begun_anew(tmp_path, monkeypatch):
     real, taken = small_file.lock_file, []
 
-    def lose_one(path):
+    def lose_one(path, opened):
         if not taken:
             taken.append(path)
-            return None
-        return real(path)
+            return False
+        return real(path, opened)
 
     monkeypatch.setattr(small_file, "lock_file", lose_one)
     replace_file(str(tmp_path / "file"), b"new")
     assert (tmp_path / "file").read_bytes() == b"new" and taken
+
+
+def test_what_is_written_in_parts_is_written_whole(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    replace_file(str(tmp_path / "file"), b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_file_that_takes_nothing_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "write", lambda fd, data: 0)
+    with pytest.raises(OSError, match="write: the file took no bytes"):
+        replace_file(str(tmp_path / "file"), b"content")
+    assert listed(tmp_path) == []

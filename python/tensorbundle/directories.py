@@ -1,0 +1,81 @@
+"""Directories: listed, made, and synced, so that names survive a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+__all__ = ["make_directories", "names_in", "sync_directory", "telling"]
+
+
+@contextlib.contextmanager
+def telling(operation: str, path: str) -> Iterator[None]:
+    """Tell in an ``OSError`` which call failed, and on what, as the core's errors do."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{operation}: {error.strerror}", path) from error
+
+
+def names_in(path: str) -> list[str]:
+    """List a directory, unsorted; one that does not exist has no names."""
+    path = path or os.curdir
+    while True:
+        try:
+            with telling("opendir", path):
+                entries = os.scandir(path)
+            with entries, telling("readdir", path):
+                return [entry.name for entry in entries]
+        except InterruptedError:  # Python repeats other calls, but not these
+            continue
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable: created, renamed and removed files."""
+    path = path or os.curdir
+    with telling("open", path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with telling("fsync", path):
+            os.fsync(descriptor)
+    except OSError as error:
+        # File systems without such a call: they order the rename themselves.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        with contextlib.suppress(OSError):  # nothing was written through it
+            os.close(descriptor)
+
+
+def make_directories(path: str, *, durable: bool = True) -> None:
+    """Make a directory, and those above it that are missing; it may be there already.
+
+    Each is durable before the next is made in it: what a killed process had made, and not
+    synced, is empty, and so is synced now.
+
+    Raises
+    ------
+    OSError
+        One cannot be made; the message tells which.
+    """
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path.rstrip(os.sep))
+    if parent and not os.path.isdir(parent):
+        make_directories(parent, durable=durable)
+    elif durable and not names_in(parent):
+        _sync_if_readable(os.path.join(parent, os.pardir))
+    with telling("mkdir", path), contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+    if durable:
+        sync_directory(parent)
+
+
+def _sync_if_readable(path: str) -> None:
+    # Not ours: where it may not be read it cannot be synced.
+    with contextlib.suppress(PermissionError):
+        sync_directory(path)
