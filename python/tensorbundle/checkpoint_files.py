@@ -11,7 +11,10 @@ import os
 import re
 from collections.abc import Iterable
 
+from tensorbundle.directories import names_in, telling
+from tensorbundle.errors import BundleError, LockedError
 from tensorbundle.file_lock import FileLock, save_lock_path
+from tensorbundle.paths import open_core
 
 __all__ = [
     "checkpoint_exists",
@@ -19,12 +22,15 @@ __all__ = [
     "is_number",
     "numbered_checkpoints",
     "remove_checkpoint",
+    "sweep_dead_saves",
 ]
 
 # tensorflow.SaverDef.CheckpointFormatVersion
 _V2 = 2
 
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})", re.ASCII)
+# A file of a checkpoint under construction, after ".PREFIX." (cpp/format/naming.cc).
+_TEMPORARY = r"(?:index|data-\d{5}-of-\d{5})\.tmp\.[0-9a-f]{16}"
 # What TensorFlow takes off a sharded V1 checkpoint's name before it adds ".meta".
 _V1_SHARD = re.compile(r"-[\d?]+-of-\d+$", re.ASCII)
 
@@ -101,12 +107,43 @@ def numbered_checkpoints(directory: str, name: str) -> list[tuple[int, str]]:
     Returns pairs of number and prefix. A directory that does not exist has none.
     """
     found = []
-    for file_name in _names(directory):
+    for file_name in names_in(directory):
         stem, dot, suffix = file_name.rpartition(".")
         base, dash, digits = stem.rpartition("-")
         if dot and suffix == "index" and dash and base == name and is_number(digits):
             found.append((int(digits), os.path.join(directory, stem)))
     return sorted(found)
+
+
+def sweep_dead_saves(directory: str, name: str) -> None:
+    """Remove what saves of checkpoints ``NAME-<number>`` left when they were killed.
+
+    A save that lives holds its lock, and one that ended has removed it: so a lock that is
+    there and free, or a temporary file, is of a dead one. What is removed is that, and data
+    files of that checkpoint which no index mentions. What cannot be removed stays.
+    """
+    left = re.compile(
+        rf"\.{re.escape(name)}-(\d+)\.(?:tensorbundle-lock|{_TEMPORARY})", re.ASCII
+    )
+    found = [left.fullmatch(file_name) for file_name in names_in(directory)]
+    for number in {match[1] for match in found if match is not None}:
+        prefix = os.path.join(directory, f"{name}-{number}")
+        with contextlib.suppress(LockedError, OSError), FileLock(save_lock_path(prefix), ""):
+            _sweep_dead_save(prefix)
+
+
+def _sweep_dead_save(prefix: str) -> None:
+    directory, base = os.path.split(prefix)
+    temporary = re.compile(rf"\.{re.escape(base)}\.{_TEMPORARY}", re.ASCII)
+    left = [name for name in names_in(directory) if temporary.fullmatch(name)]
+    _remove_files(os.path.join(directory, name) for name in left)
+    try:
+        count = open_core(prefix).num_shards
+    except FileNotFoundError:
+        count = 0  # there is no index: all its data files
+    except (BundleError, OSError):
+        return  # nobody can tell which
+    _remove_files(path for path in _shards(prefix) if not path.endswith(f"-of-{count:05d}"))
 
 
 def is_number(text: str) -> bool:
@@ -123,18 +160,11 @@ def _identifying_file(prefix: str) -> str | None:
 def _shards(prefix: str) -> list[str]:
     directory, base = os.path.split(prefix)
     found = []
-    for name in _names(directory):
+    for name in names_in(directory):
         match = _SHARD.fullmatch(name[len(base) :]) if name.startswith(base) else None
         if match is not None and int(match[1]) < int(match[2]):
             found.append(os.path.join(directory, name))
     return sorted(found)
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return [entry.name for entry in os.scandir(directory or os.curdir)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _remove_files(paths: Iterable[str]) -> None:
@@ -142,5 +172,5 @@ def _remove_files(paths: Iterable[str]) -> None:
         # unlink() gives EISDIR or EPERM for a directory, which is not ours.
         if os.path.isdir(path) and not os.path.islink(path):
             continue
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), telling("unlink", path):
             os.unlink(path)

@@ -97,7 +97,7 @@ class NumberedSaves:
     def _take_lock(self) -> None:
         if self._lock is not None:
             return
-        os.makedirs(self._directory, exist_ok=True)
+        self._rotation.make_directory()
         told = f"{self._directory}: another CheckpointManager saves here; close() it first"
         self._lock = FileLock(os.path.join(self._directory, _LOCK_NAME), told)
         self._rotation.sweep_unfinished()

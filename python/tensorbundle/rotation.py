@@ -19,6 +19,7 @@ from tensorbundle.checkpoint_files import (
     is_number,
     numbered_checkpoints,
     remove_checkpoint,
+    sweep_dead_saves,
 )
 from tensorbundle.checkpoint_search import find_beside
 from tensorbundle.checkpoint_state import (
@@ -26,6 +27,7 @@ from tensorbundle.checkpoint_state import (
     get_checkpoint_state,
     update_checkpoint_state,
 )
+from tensorbundle.directories import make_directories
 from tensorbundle.errors import BundleError
 from tensorbundle.metrics_file import metrics_path, read_metrics, remove_metrics, write_metrics
 from tensorbundle.preservation import Policy, Preserves, SavedCheckpoint
@@ -181,10 +183,11 @@ class Rotation:
         return int(digits) if is_ours else None
 
     def sweep_unfinished(self) -> None:
-        """Remove what a process that was killed left of a state file or of metrics.
+        """Remove what a process that was killed left: of saves, a state file, metrics.
 
         What cannot be removed is told in the log.
         """
+        sweep_dead_saves(self._directory, self._name)
         metrics = {os.path.basename(metrics_path(prefix)) for _, prefix in self._numbered()}
         try:
             sweep_unfinished(self._directory, {"checkpoint"} | metrics)
@@ -193,18 +196,23 @@ class Rotation:
 
     # ---- Adding and removing --------------------------------------------------------------
 
+    def make_directory(self) -> None:
+        """Make the directory, if it is missing, as durable as what will be in it."""
+        make_directories(self._directory, durable=self._durability == "full")
+
     @contextlib.contextmanager
     def replacing(self, prefix: str, step: int) -> Iterator[None]:
         """Remove what was measured of a checkpoint while it is being replaced.
 
         A crash must not leave new files with old metrics; a failure gives them back.
         """
-        metrics = read_metrics(prefix)
+        metrics, before = read_metrics(prefix), _identity(prefix)
         remove_metrics(prefix)
         try:
             yield
         except BaseException:
-            if metrics:
+            # Not where it failed after the commit: then they are of other files.
+            if metrics and _identity(prefix) == before:
                 write_metrics(prefix, step, metrics, durable=self._durability == "full")
             raise
 
@@ -282,3 +290,12 @@ class Rotation:
             durability=self._durability,
         )
         self._seen = self._state_bytes()
+
+
+def _identity(prefix: str) -> tuple[int, int, int] | None:
+    """Tell one checkpoint from another that replaced it."""
+    try:
+        found = os.stat(prefix + ".index")
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns

@@ -7,7 +7,7 @@ import os
 import pytest
 
 import tensorbundle as tb
-from tensorbundle.checkpoint_files import numbered_checkpoints
+from tensorbundle.checkpoint_files import numbered_checkpoints, sweep_dead_saves
 from tensorbundle.file_lock import FileLock, save_lock_path
 
 from .helpers import listed
@@ -120,3 +120,52 @@ def test_numbered_checkpoints_are_listed_by_number(tmp_path):
         (n, str(tmp_path / s)) for n, s in ((2, "c-2"), (3, "c-0003"), (10, "c-10"))
     ]
     assert numbered_checkpoints(str(tmp_path / "none"), "c") == []
+
+
+# ---- what killed saves left -----------------------------------------------------------------
+
+
+TEMPORARY = ".tmp.0123456789abcdef"
+
+
+def test_what_dead_saves_left_is_removed_and_nothing_else(tmp_path):
+    tb.save(tmp_path / "ckpt-1", {"a": 1})
+    whole = listed(tmp_path)
+    dead = [
+        ".ckpt-1.tensorbundle-lock", ".ckpt-1.index" + TEMPORARY, "ckpt-1.data-00000-of-00002",
+        ".ckpt-2.tensorbundle-lock", "ckpt-2.data-00000-of-00001",
+        ".ckpt-3.data-00000-of-00001" + TEMPORARY, "ckpt-3.data-00001-of-00004",
+    ]  # fmt: skip
+    others = [
+        "ckpt-4.data-00000-of-00001", ".ckpt-x.tensorbundle-lock", ".ckpt-2.x" + TEMPORARY,
+        "ckpt-2.data-00001-of-00001", ".other-2.index" + TEMPORARY, "ckpt-2.metrics.json",
+        "ckpt-22.data-00000-of-00001", ".ckpt-1.index" + TEMPORARY + "0", ".ckpt-.index",
+    ]  # fmt: skip
+    for name in dead + others:
+        (tmp_path / name).touch()
+    (tmp_path / ".ckpt-5.index" / "inside").mkdir(parents=True)
+    sweep_dead_saves(str(tmp_path), "ckpt")
+    assert listed(tmp_path) == sorted([*whole, *others, ".ckpt-5.index"])
+    assert tb.load(tmp_path / "ckpt-1")["a"] == 1
+
+
+def test_what_a_living_save_is_making_stays(tmp_path):
+    left = [".ckpt-1.index" + TEMPORARY, "ckpt-1.data-00000-of-00001"]
+    for name in left:
+        (tmp_path / name).touch()
+    with FileLock(save_lock_path(str(tmp_path / "ckpt-1")), "taken"):
+        sweep_dead_saves(str(tmp_path), "ckpt")
+        assert set(left) < set(listed(tmp_path))
+    sweep_dead_saves(str(tmp_path), "ckpt")
+    assert listed(tmp_path) == []
+
+
+def test_beside_an_index_that_cannot_be_read_no_data_file_is_removed(tmp_path):
+    for name in (".ckpt-1.tensorbundle-lock", "ckpt-1.index", "ckpt-1.data-00000-of-00001"):
+        (tmp_path / name).write_bytes(b"damaged")
+    sweep_dead_saves(str(tmp_path), "ckpt")
+    assert listed(tmp_path) == ["ckpt-1.data-00000-of-00001", "ckpt-1.index"]
+
+
+def test_where_there_is_no_directory_there_is_nothing_to_sweep(tmp_path):
+    sweep_dead_saves(str(tmp_path / "none"), "ckpt")

@@ -36,11 +36,14 @@ class Counted:
 
     save_counter = 0
     fails = False
+    fails_late = False
 
     def write(self, prefix, **options):
-        tb.save(prefix, {"n": self.save_counter}, **options)
         if self.fails:
             raise OSError(errno.ENOSPC, "full")
+        tb.save(prefix, {"n": self.save_counter}, **options)
+        if self.fails_late:
+            raise KeyboardInterrupt
 
     def restore(self, prefix):
         self.save_counter = int(tb.load(prefix)["n"])

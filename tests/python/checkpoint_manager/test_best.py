@@ -82,6 +82,16 @@ def test_a_replaced_checkpoint_loses_its_metrics(run):
     assert manager.metrics(5) == {} and manager.best_checkpoint is None
 
 
+def test_one_that_was_replaced_before_ctrl_c_has_not_the_metrics_of_another(run):
+    counted = Counted()
+    with manage(run, value=counted, monitor="loss") as manager:
+        manager.save(5, metrics={"loss": 1.0})
+        counted.fails_late = True
+        with pytest.raises(KeyboardInterrupt):
+            manager.save(5, metrics={"loss": 2.0})
+    assert manage(run, value=counted, monitor="loss").metrics(5) == {}
+
+
 def test_one_that_could_not_be_replaced_keeps_its_metrics(run):
     counted = Counted()
     manager = manage(run, value=counted, monitor="loss")
