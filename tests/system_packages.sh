@@ -4,7 +4,7 @@
 set -u
 
 missing=""
-for package in libgtest-dev liburing-dev libsnappy-dev bindfs fio; do
+for package in libgtest-dev liburing-dev libsnappy-dev bindfs fio xfsprogs; do
   dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
@@ -20,4 +20,4 @@ if command -v apt-get >/dev/null 2>&1 && $sudo true 2>/dev/null; then
 fi
 echo "note: could not install$missing; going on without (libgtest-dev: the C++ tests are" \
   "skipped; libsnappy-dev: one of them is; bindfs: the tests of network file systems are;" \
-  "fio: those of the floor are)" >&2
+  "fio: those of the floor are; xfsprogs: power cuts of XFS are)" >&2

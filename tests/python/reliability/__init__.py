@@ -1,0 +1,1 @@
+"""Crashes, faults, races and large numbers: what docs/reliability.md promises."""

@@ -1,0 +1,44 @@
+"""Ctrl-C at random times of a save: python interrupt_at_random.py DIR STORY OPTIONS."""
+
+from __future__ import annotations
+
+import collections
+import random
+import signal
+import time
+
+from stories import Story, main, require
+
+
+def run(story: Story) -> dict[str, int]:
+    """In one process: after each interrupt a checkpoint is whole, and nothing is held."""
+    rounds = story.options.pop("rounds")
+    # As SIGINT's, but sent by a timer.
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    counts, chance = collections.Counter[str](), random.Random(1)
+    story.begin()
+    start = time.perf_counter()
+    story.act(2)
+    longest = 1.2 * (time.perf_counter() - start)
+    for number in range(rounds):
+        story.begin()
+        try:
+            # Once disarmed it may still come, until this block has ended.
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, longest))
+                story.act(2)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            counts["interrupted"] += 1
+        try:
+            counts["new" if story.check({1, 2}) == 2 else "old"] += 1
+            require(not story.unfinished(), f"left over: {story.unfinished()}")
+            story.check_next()
+        except Exception as error:
+            raise AssertionError(f"interrupt {number}") from error
+    return dict(counts)
+
+
+if __name__ == "__main__":
+    main(run)

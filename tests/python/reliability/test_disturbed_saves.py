@@ -1,0 +1,74 @@
+"""Saves that are killed, interrupted or refused at every system call, or lose power."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import tensorbundle as tb
+
+from ..helpers import MIB
+
+pytestmark = pytest.mark.usefixtures("traced")
+
+LARGE = 300_000  # elements: enough for threads
+
+
+@pytest.fixture
+def device(tmp_path):
+    """Give a directory with direct I/O."""
+    try:
+        tb.save(tmp_path / "probe", {"a": np.zeros(MIB, np.uint8)}, backend="direct")
+    except tb.UnsupportedError as error:
+        pytest.skip(f"no direct I/O for temporary files: {error}")
+    return tmp_path
+
+
+def disturb(tell, program, directory, story, **options):
+    return tell(program, directory / "story", story, json.dumps(options))
+
+
+@pytest.mark.parametrize("story", ["overwrite", "rotate", "gappy"])
+def test_a_save_may_be_killed_before_any_system_call(tell, in_memory, story):
+    # Of a manager's many calls, those that change something.
+    found = disturb(tell, "kill_each_call.py", in_memory, story, changes=story != "overwrite")
+    assert found["kills"] == found["old"] + found["new"]
+    assert min(found["old"], found["new"]) > 5
+
+
+@pytest.mark.parametrize("backend", ["buffered", "direct", "uring"])
+def test_threads_and_rings_may_be_killed_there_too(tell, device, backend):
+    if backend == "uring" and tb.build_info()["io_uring"] is not True:
+        pytest.skip(f"no io_uring: {tb.build_info()['io_uring']}")
+    found = disturb(
+        tell, "kill_each_call.py", device, "overwrite",
+        backend=backend, num_threads=2, size=LARGE,
+    )  # fmt: skip
+    assert min(found["old"], found["new"]) > 5
+
+
+@pytest.mark.parametrize("story", ["overwrite", "rotate"])
+def test_ctrl_c_at_any_system_call_leaves_a_whole_checkpoint(tell, in_memory, story):
+    found = disturb(tell, "interrupt_each_call.py", in_memory, story)
+    assert min(found["old"], found["new"]) > 5
+
+
+@pytest.mark.parametrize("story", ["overwrite", "rotate"])
+def test_ctrl_c_at_any_time_leaves_a_whole_checkpoint(tell, in_memory, story):
+    found = disturb(tell, "interrupt_at_random.py", in_memory, story, rounds=200)
+    assert min(found["interrupted"], found["old"], found["new"]) > 20
+
+
+@pytest.mark.parametrize("story", ["overwrite", "rotate"])
+def test_whichever_system_call_fails_the_old_checkpoint_loads(tell, in_memory, story):
+    found = disturb(tell, "fail_each_call.py", in_memory, story)
+    assert found["failed"] > 150
+    assert found["failed"] > found["survived"] > 20
+
+
+@pytest.mark.parametrize("story", ["overwrite", "rotate"])
+def test_a_power_cut_may_come_at_any_time(tell, in_memory, story):
+    found = tell("power_cut_states.py", in_memory / "story", story)
+    assert found["states"] > 200
