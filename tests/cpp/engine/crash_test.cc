@@ -71,7 +71,7 @@ SaveOptions Options(uint32_t num_shards = 2) {
   SaveOptions options;
   options.num_shards = num_shards;
   options.num_threads = 1;  // so that the log is the same every time
-  options.block_size = 64u << 10;
+  options.transfer.block_size = 64u << 10;
   return options;
 }
 
