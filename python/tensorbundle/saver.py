@@ -7,19 +7,24 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Literal, overload
 
 from tensorbundle import reading
 from tensorbundle.async_saving import SaveHandle
 from tensorbundle.background import Background
-from tensorbundle.checkpoint_files import get_checkpoint_mtimes, remove_checkpoint
+from tensorbundle.checkpoint_files import (
+    get_checkpoint_mtimes,
+    remove_checkpoint,
+    sweep_dead_saves,
+)
 from tensorbundle.checkpoint_state import update_checkpoint_state
 from tensorbundle.errors import BundleError
 from tensorbundle.loading import load
 from tensorbundle.named_restore import read_values
 from tensorbundle.saving import PendingSave, prepare
+from tensorbundle.small_file import sweep_unfinished
 from tensorbundle.variables import as_variable, named_variables
 
 __all__ = ["Saver"]
@@ -116,6 +121,7 @@ class Saver:
         self._last: list[tuple[str, float]] = []
         self._due: collections.deque[tuple[str, float]] = collections.deque()
         self._own: set[str] = set()  # absolute prefixes that this saver has written
+        self._swept: set[str] = set()  # paths that were given to `save`
         self._background = Background()
         self._next_kept = time.time() + self._hours * _SECONDS_PER_HOUR
 
@@ -188,7 +194,8 @@ class Saver:
     ) -> str | SaveHandle | None:
         """Save the variables; note it in the state file; remove what is too old.
 
-        In this order, each durable before the next begins.
+        In this order, each durable before the next begins. The first save to a path removes
+        what killed ones of other steps left there.
 
         Parameters
         ----------
@@ -232,6 +239,7 @@ class Saver:
             return None
         pending = prepare(prefix, tensors, **{**self._options, **options})
         state_name = latest_filename or "checkpoint" if write_state else None
+        self._sweep_once(os.fspath(save_path), latest_filename or "checkpoint")
         pending = replace(pending, within=self._recorded(pending, state_name))
         if not blocking:
             return self._background.start(pending, ExitStack())
@@ -312,6 +320,16 @@ class Saver:
             differing = sorted(named.keys() ^ self._values.keys())
             raise ValueError(f"values and variables differ in their names: {differing[:5]}")
         return named
+
+    def _sweep_once(self, path: str, state_name: str) -> None:
+        """Remove what savers that were killed left of checkpoints of this name."""
+        if path in self._swept:
+            return
+        self._swept.add(path)
+        directory, name = os.path.split(path)
+        sweep_dead_saves(directory, name)
+        with suppress(OSError):
+            sweep_unfinished(directory, {state_name})
 
     @contextmanager
     def _recorded(self, pending: PendingSave, state_name: str | None) -> Iterator[None]:

@@ -323,3 +323,15 @@ def test_rotation_and_state_are_tensorflows(tf, tmp_path, monkeypatch, clock, wh
             text = (directory / "checkpoint").read_text().replace("run2", "run")
             found.append((os.path.relpath(path, directory), last, text, prefixes(directory)))
         assert found[0] == found[1], (name, step)
+
+
+def test_the_first_save_to_a_path_sweeps_what_killed_ones_left(tmp_path):
+    dead = [".model-1.tensorbundle-lock", "model-1.data-00000-of-00001",
+            ".checkpoint.tmp.0123456789abcdef"]  # fmt: skip
+    others = [".other-1.tensorbundle-lock", "other-1.data-00000-of-00001"]
+    for name in dead + others:
+        (tmp_path / name).touch()
+    saver = tb.Saver({"w": np.ones(3)}, durability="none")
+    saver.save(None, tmp_path / "model", global_step=7)
+    assert set(dead).isdisjoint(listed(tmp_path))
+    assert set(others) <= set(listed(tmp_path))
