@@ -12,6 +12,7 @@
 #include "bindings/backends.h"
 #include "bindings/entries.h"
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/listings.h"
 #include "bindings/mapping.h"
 #include "bindings/names.h"
@@ -47,7 +48,7 @@ class PyBundle {
            std::shared_ptr<io::Storage> storage)
       : mode_(ModeOf(BackendFromName(backend))) {
     auto bundle = [&] {
-      const py::gil_scoped_release release;  // opens and reads files
+      const GilRelease release;  // opens and reads files
       const io::Backend direct = BackendFromName(backend).value_or(io::Backend::kUring);
       if (storage == nullptr) storage = io::MakeStorage(direct);
       return engine::Bundle::Open(std::move(storage), prefix);
@@ -177,7 +178,7 @@ class PyBundle {
     std::vector<engine::Fault> faults;
     PythonObserver observer(arguments.progress);
     auto report = [&] {
-      const py::gil_scoped_release release;  // reads and checksums everything
+      const GilRelease release;  // reads and checksums everything
       return engine::VerifyTensors(*bundle_, requests, Options(true, arguments, observer),
                                    faults);
     }();
@@ -195,7 +196,7 @@ class PyBundle {
   std::vector<NamedEntry> AllEntries() const {
     std::vector<NamedEntry> entries;
     const Status status = [&] {
-      const py::gil_scoped_release release;  // reads the whole index
+      const GilRelease release;  // reads the whole index
       return bundle_->ForEach([&](std::string_view name, Result<Entry> entry) {
         entries.emplace_back(name, std::move(entry));
         return Status();
@@ -209,7 +210,7 @@ class PyBundle {
     std::vector<engine::ReadRequest> requests(names.size());
     for (size_t i = 0; i < requests.size(); ++i) requests[i].name = NameFromPython(names[i]);
     const Status status = [&]() -> Status {
-      const py::gil_scoped_release release;  // reads the index
+      const GilRelease release;  // reads the index
       format::TableLookup lookup = bundle_->MakeLookup();
       for (engine::ReadRequest& request : requests) {
         TB_ASSIGN_OR_RETURN(request.entry, bundle_->Find(request.name, lookup));
@@ -224,7 +225,7 @@ class PyBundle {
                                const MapArguments& how) const {
     const auto access = how.writable ? io::MapAccess::kPrivate : io::MapAccess::kReadOnly;
     auto mapped = [&] {
-      const py::gil_scoped_release release;  // opens and maps files
+      const GilRelease release;  // opens and maps files
       return engine::MapTensors(*bundle_, requests, how.policy, access);
     }();
     return ValueOrThrow(std::move(mapped));
@@ -247,7 +248,7 @@ class PyBundle {
     // Progress goes up once: of what was read, if anything was.
     PythonObserver observer(tells_progress ? arguments.progress : py::none());
     auto num_threads = [&] {
-      const py::gil_scoped_release release;  // may read all of the files
+      const GilRelease release;  // may read all of the files
       return engine::Prefetch(requests, views, {advice, arguments.num_threads, &observer});
     }();
     return ValueOrThrow(std::move(num_threads));
@@ -255,7 +256,7 @@ class PyBundle {
 
   void Check(const std::vector<engine::ReadRequest>& requests) const {
     const Status status = [&] {
-      const py::gil_scoped_release release;  // opens every shard
+      const GilRelease release;  // opens every shard
       return engine::CheckRequests(*bundle_, requests);
     }();
     ThrowIfError(status);
@@ -267,7 +268,7 @@ class PyBundle {
     engine::ReadOptions options = Options(arguments.verify, arguments, observer);
     options.mode = mode;
     auto report = [&] {
-      const py::gil_scoped_release release;  // all I/O, checksums and copies
+      const GilRelease release;  // all I/O, checksums and copies
       return engine::ReadTensors(*bundle_, requests, options);
     }();
     return ValueOrThrow(std::move(report));

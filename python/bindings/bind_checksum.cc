@@ -1,4 +1,5 @@
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/register.h"
 #include "checksum/crc32c.h"
 
@@ -27,7 +28,7 @@ class Buffer {
 
 uint32_t Crc32cOf(const py::object& data, uint32_t value) {
   const Buffer buffer(data, PyBUF_SIMPLE);
-  const py::gil_scoped_release release;  // the checksum of gigabytes takes a while
+  const GilRelease release;  // the checksum of gigabytes takes a while
   return checksum::Extend(checksum::Crc32c(value), buffer.bytes()).value();
 }
 
@@ -37,7 +38,7 @@ uint32_t CopyCrc32c(const py::object& destination, const py::object& source, uin
   if (to.bytes().size() != from.bytes().size()) {
     throw py::value_error("destination and source differ in size");
   }
-  const py::gil_scoped_release release;  // as above
+  const GilRelease release;  // as above
   return checksum::ExtendCopy(checksum::Crc32c(value), to.bytes(), from.bytes()).value();
 }
 

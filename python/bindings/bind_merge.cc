@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
@@ -34,7 +35,7 @@ py::dict Merge(const py::list& prefixes, const std::string& destination, bool de
   options.num_threads = num_threads;
   options.observer = &observer;
   auto merge = [&] {
-    const py::gil_scoped_release release;  // checksums of the indexes and all I/O
+    const GilRelease release;  // checksums of the indexes and all I/O
     return engine::Merge(io::MakeStorage(io::Backend::kBuffered), sources, destination,
                          options);
   };

@@ -1,6 +1,7 @@
 #include <string>
 
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/register.h"
 #include "engine/backend_choice.h"
 #include "io/backend.h"
@@ -13,7 +14,7 @@ namespace {
 // What a directory can do, and what "auto" makes of it for a large save there.
 py::dict ProbeDirectory(const std::string& directory) {
   auto probe = [&] {
-    const py::gil_scoped_release release;  // writes a block to the device
+    const GilRelease release;  // writes a block to the device
     return io::ProbeDirectory(directory);
   };
   const io::PathTraits traits = ValueOrThrow(probe());

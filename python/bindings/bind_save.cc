@@ -8,6 +8,7 @@
 
 #include "bindings/backends.h"
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/latch.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
@@ -65,7 +66,7 @@ Result<py::dict> RunSave(const SaveArguments& arguments,
                          std::span<const engine::TensorView> views) {
   engine::BackendChoice choice;
   auto save = [&]() -> Result<engine::SaveReport> {
-    const py::gil_scoped_release release;  // checksums, copies and all I/O
+    const GilRelease release;  // checksums, copies and all I/O
     if (arguments.storage != nullptr) {
       return engine::Save(*arguments.storage, arguments.prefix, views, arguments.options);
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/latch.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
@@ -37,7 +38,7 @@ py::tuple TakeSnapshot(SavedTensors& tensors, const SnapshotArena& arena, size_t
   options.num_threads = num_threads;
   options.observer = &observer;
   auto report = [&] {
-    const py::gil_scoped_release release;  // the copying
+    const GilRelease release;  // the copying
     return engine::TakeSnapshot(tensors.views(), arena.bytes(), options);
   }();
   const engine::SnapshotReport done = ValueOrThrow(std::move(report));
@@ -51,8 +52,7 @@ void RegisterSnapshot(py::module_& module) {
   py::class_<Latch, std::shared_ptr<Latch>>(module, "Latch")
       .def(py::init<>())
       .def("open", &Latch::Open)
-      .def("wait", &Latch::WaitFor, py::arg("seconds"),
-           py::call_guard<py::gil_scoped_release>());
+      .def("wait", &Latch::WaitFor, py::arg("seconds"), py::call_guard<GilRelease>());
   py::class_<SnapshotArena>(module, "SnapshotArena")
       .def(py::init<uint64_t>(), py::arg("size"))
       .def_property_readonly("size", &SnapshotArena::size);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/names.h"
 
 namespace py = pybind11;
@@ -48,7 +49,7 @@ static_assert(format::kMaxRank <= UINT8_MAX);
 template <typename Visit>
 void ForEachSound(const engine::Bundle& bundle, const Visit& visit) {
   const Status status = [&] {
-    const py::gil_scoped_release release;  // reads the whole index
+    const GilRelease release;  // reads the whole index
     return bundle.ForEach([&](std::string_view name, Result<Entry> entry) {
       if (entry.ok()) visit(name, *entry);
       return std::move(entry).status();
@@ -83,7 +84,7 @@ py::list DimensionsToPython(std::span<const uint64_t> dimensions) {
 py::list ListNames(const engine::Bundle& bundle) {
   Texts names;
   const Status status = [&] {
-    const py::gil_scoped_release release;  // reads the whole index
+    const GilRelease release;  // reads the whole index
     return bundle.ForEachName([&](std::string_view name) {
       names.Add(name);
       return Status();
