@@ -59,11 +59,11 @@ class _UnfinishedFile:
         try:
             while not self._opened:  # else it was just taken for an abandoned one
                 self._create()
+            # Closed last: its lock is held until the file has its name.
+            self._opened.append(os.dup(self._opened[0]))
         except BaseException:
             self._abandon()
             raise
-        # Closed last: its lock is held until the file has its name.
-        self._opened.append(os.dup(self._opened[0]))
         return self
 
     def _create(self) -> None:
