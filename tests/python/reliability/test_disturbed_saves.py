@@ -46,7 +46,8 @@ def test_threads_and_rings_may_be_killed_there_too(tell, device, backend):
         tell, "kill_each_call.py", device, "overwrite",
         backend=backend, num_threads=2, size=LARGE,
     )  # fmt: skip
-    assert min(found["old"], found["new"]) > 5
+    assert found["old"] > 10
+    assert found["new"] > 0
 
 
 @pytest.mark.parametrize("story", ["overwrite", "rotate"])
