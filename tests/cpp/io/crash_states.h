@@ -46,7 +46,7 @@
 
 namespace tensorbundle::io {
 
-constexpr size_t kMaxCombined = 4096;  // combinations tried at one point
+constexpr size_t kMaxCombined = 1024;  // combinations tried at one point
 
 // All files by path, and all directories.
 struct DiskImage {
