@@ -6,7 +6,7 @@
 // might keep that copy for everybody.  Hence plain pointers instead of Bytes, no
 // library templates, and helpers without linkage.
 //
-// Each takes and returns the raw register, as ExtendFunction does.
+// Each of a CRC takes and returns the raw register, as ExtendFunction does.
 
 #pragma once
 
@@ -27,12 +27,21 @@ using StreamCopyKernel = uint32_t(uint32_t state, std::byte* to, const std::byte
 inline constexpr size_t kStreamCopyAlignment = 64;
 inline constexpr size_t kStreamCopyGranule = 256;
 
+// POLYVAL (RFC 8452, section 3) of whole blocks of 16 bytes: `state`, two words, the low one
+// first, becomes what it is after them.  `powers` has the key and its powers; the portable
+// kernel looks at the first only.
+using PolyvalKernel = void(uint64_t* state, const uint64_t (*powers)[2],
+                           const std::byte* first, size_t num_blocks);
+inline constexpr size_t kPolyvalPowers = 8;
+
 ExtendKernel ExtendPortable;
+PolyvalKernel PolyvalPortable;
 
 #if defined(__x86_64__)
 ExtendKernel ExtendSse42;           // REQUIRES: SSE4.2, PCLMULQDQ
 ExtendKernel ExtendAvx512;          // REQUIRES: the same, AVX512F, VPCLMULQDQ
 StreamCopyKernel StreamCopyAvx512;  // REQUIRES: what ExtendAvx512 does
+PolyvalKernel PolyvalPclmul;        // REQUIRES: PCLMULQDQ
 #elif defined(__aarch64__)
 ExtendKernel ExtendArmv8;  // REQUIRES: CRC32, PMULL
 #endif

@@ -16,12 +16,17 @@ uint32_t Run(uint32_t state, Bytes bytes) {
   return kKernel(state, bytes.data(), bytes.size());
 }
 
+template <PolyvalKernel* kKernel>
+void RunPolyval(uint64_t* state, const uint64_t (*powers)[2], Bytes blocks) {
+  kKernel(state, powers, blocks.data(), blocks.size() / 16);
+}
+
 #if defined(__x86_64__)
 
 // __builtin_cpu_supports() also asks whether the system saves the registers.
-bool HasSse42() {
-  return __builtin_cpu_supports("sse4.2") != 0 && __builtin_cpu_supports("pclmul") != 0;
-}
+bool HasPclmul() { return __builtin_cpu_supports("pclmul") != 0; }
+
+bool HasSse42() { return __builtin_cpu_supports("sse4.2") != 0 && HasPclmul(); }
 
 bool HasAvx512() {
   return HasSse42() && __builtin_cpu_supports("avx512f") != 0 &&
@@ -50,6 +55,14 @@ std::vector<CpuPath> AvailablePaths() {
   if (HasAvx512()) paths.push_back({"avx512-vpclmulqdq", Run<ExtendAvx512>});
 #elif defined(__aarch64__)
   if (HasArmv8()) paths.push_back({"armv8", Run<ExtendArmv8>});
+#endif
+  return paths;
+}
+
+std::vector<PolyvalPath> AvailablePolyvalPaths() {
+  std::vector<PolyvalPath> paths = {{"portable", RunPolyval<PolyvalPortable>}};
+#if defined(__x86_64__)
+  if (HasPclmul()) paths.push_back({"pclmul", RunPolyval<PolyvalPclmul>});
 #endif
   return paths;
 }

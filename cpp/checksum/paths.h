@@ -1,4 +1,4 @@
-// The implementations of Extend(), one per kind of processor.
+// The implementations of Extend(), and of Fingerprinter, one per kind of processor.
 //
 // For dispatch (crc32c.cc), for tests, which hold each of them against the same
 // vectors, and for benchmarks.  Everybody else includes checksum/crc32c.h.
@@ -25,5 +25,17 @@ struct CpuPath {
 // The paths that this processor and this build can run, slowest first; never
 // empty, since "portable" runs everywhere.
 std::vector<CpuPath> AvailablePaths();
+
+// Extends the two words of a POLYVAL state by whole blocks of 16 bytes, as
+// checksum/kernels.h says.
+using PolyvalFunction = void (*)(uint64_t* state, const uint64_t (*powers)[2], Bytes blocks);
+
+struct PolyvalPath {
+  std::string_view name;  // "portable", "pclmul"
+  PolyvalFunction extend;
+};
+
+// As AvailablePaths().
+std::vector<PolyvalPath> AvailablePolyvalPaths();
 
 }  // namespace tensorbundle::checksum
