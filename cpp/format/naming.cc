@@ -8,6 +8,7 @@ namespace {
 constexpr size_t kMinDigits = 5;  // of a number in a shard's name
 constexpr size_t kIdDigits = 16;  // of a save's id, hexadecimal
 constexpr std::string_view kShardMark = ".data-";
+constexpr std::string_view kFingerprintsSuffix = ".fingerprints";
 constexpr std::string_view kTemporaryMark = ".tmp.";
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
@@ -63,6 +64,12 @@ std::string ShardPath(std::string_view prefix, uint32_t shard, uint32_t num_shar
   return path;
 }
 
+std::string FingerprintsPath(std::string_view prefix) {
+  std::string path(prefix);
+  path += kFingerprintsSuffix;
+  return path;
+}
+
 std::string LockPath(std::string_view prefix) {
   return HiddenPath(prefix) + ".tensorbundle-lock";
 }
@@ -94,13 +101,19 @@ std::optional<std::string_view> PrefixOfShardName(std::string_view file_name) {
   return prefix;
 }
 
+std::optional<std::string_view> PrefixOfFingerprintsName(std::string_view file_name) {
+  if (!file_name.ends_with(kFingerprintsSuffix)) return std::nullopt;
+  return file_name.substr(0, file_name.size() - kFingerprintsSuffix.size());
+}
+
 bool IsTemporaryName(std::string_view file_name, std::string_view prefix_name) {
   const size_t mark_and_id = kTemporaryMark.size() + kIdDigits;
   if (!Consume(file_name, ".") || file_name.size() < mark_and_id) return false;
   const std::string_view base = file_name.substr(0, file_name.size() - mark_and_id);
   std::string_view tail = file_name.substr(base.size());
   if (!Consume(tail, kTemporaryMark) || !IsSaveId(tail)) return false;
-  return base == IndexPath(prefix_name) || ParseShardName(base, prefix_name).has_value();
+  return base == IndexPath(prefix_name) || base == FingerprintsPath(prefix_name) ||
+         ParseShardName(base, prefix_name).has_value();
 }
 
 }  // namespace tensorbundle::format

@@ -18,6 +18,8 @@ constexpr uint32_t kMaxShards = 99999;  // what five digits hold
 
 std::string IndexPath(std::string_view prefix);
 std::string ShardPath(std::string_view prefix, uint32_t shard, uint32_t num_shards);
+// What a later save may go by (format/fingerprint_list.h).
+std::string FingerprintsPath(std::string_view prefix);
 // A name that nobody else has a use for: the file is removed after each save.
 std::string LockPath(std::string_view prefix);
 
@@ -37,6 +39,9 @@ std::optional<ShardName> ParseShardName(std::string_view file_name,
 
 // The last part of the prefix of the bundle that `file_name` is a shard of, if it is one.
 std::optional<std::string_view> PrefixOfShardName(std::string_view file_name);
+
+// The same for the file of FingerprintsPath().
+std::optional<std::string_view> PrefixOfFingerprintsName(std::string_view file_name);
 
 // Whether `file_name` is a temporary name of some file of that bundle.
 bool IsTemporaryName(std::string_view file_name, std::string_view prefix_name);

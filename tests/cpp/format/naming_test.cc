@@ -51,8 +51,14 @@ TEST(Naming, APrefixIsFoundInTheNameOfItsShard) {
   }
 }
 
+TEST(Naming, APrefixIsFoundInTheNameOfItsFingerprints) {
+  EXPECT_EQ(PrefixOfFingerprintsName(FingerprintsPath("ckpt-1")), "ckpt-1");
+  EXPECT_EQ(PrefixOfFingerprintsName("ckpt-1.index"), std::nullopt);
+}
+
 TEST(Naming, TemporariesOfABundleAreKnown) {
-  for (const std::string& path : {IndexPath("ckpt-1"), ShardPath("ckpt-1", 3, 8)}) {
+  for (const std::string& path :
+       {IndexPath("ckpt-1"), FingerprintsPath("ckpt-1"), ShardPath("ckpt-1", 3, 8)}) {
     EXPECT_TRUE(IsTemporaryName(TemporaryPath(path, 0xdeadbeef), "ckpt-1")) << path;
   }
 }
