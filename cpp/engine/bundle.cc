@@ -160,6 +160,10 @@ std::string Bundle::WhyNotMapFile(const std::string& path) const {
   return kind->name + " is no local disk, so a map of it could end in SIGBUS";
 }
 
+Bytes Bundle::index() const {
+  return index_->View(0, index_->size()).value();  // the whole file is inside itself
+}
+
 std::string Bundle::ShardPath(uint32_t shard) const {
   return format::ShardPath(prefix_, shard, header_.num_shards);
 }

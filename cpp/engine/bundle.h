@@ -111,6 +111,7 @@ class Bundle {
   std::string WhyNotMap(uint32_t shard) const;
 
   const format::Header& header() const { return header_; }
+  Bytes index() const;  // the whole file
   const std::string& prefix() const { return prefix_; }
   std::string ShardPath(uint32_t shard) const;
   io::Storage& storage() const { return *storage_; }

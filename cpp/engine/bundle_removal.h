@@ -19,8 +19,9 @@ class BundleRemoval {
  public:
   explicit BundleRemoval(io::Storage& storage) : storage_(storage) {}
 
-  // Removes PREFIX.index and every PREFIX.data-?????-of-?????, digits for question marks,
-  // that was in the directory when Remove() was first called for a bundle there.
+  // Removes PREFIX.index, PREFIX.fingerprints and every PREFIX.data-?????-of-?????, digits for
+  // question marks, that was in the directory when Remove() was first called for a bundle
+  // there.
   //
   // Errors: kLocked          a save of the prefix is under way
   //         kCheckpointGone  the prefix has another bundle than the one that was opened
@@ -29,10 +30,10 @@ class BundleRemoval {
 
  private:
   using NamesByPrefix = std::map<std::string, std::vector<std::string>, std::less<>>;
-  Result<const NamesByPrefix*> ShardsIn(const std::string& directory);
+  Result<const NamesByPrefix*> FilesIn(const std::string& directory);
 
   io::Storage& storage_;
-  std::map<std::string, NamesByPrefix> directories_;  // names of data files in each
+  std::map<std::string, NamesByPrefix> directories_;  // names in each, but for indexes
 };
 
 }  // namespace tensorbundle::engine

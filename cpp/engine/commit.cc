@@ -77,6 +77,7 @@ Status Publication::SyncParentOfNew() {
 Status Publication::LookAround(uint32_t num_shards) {
   TB_ASSIGN_OR_RETURN(const std::vector<std::string> names, storage_.List(directory_));
   const std::string base = io::BaseNameOf(prefix_);
+  const std::string fingerprints = format::FingerprintsPath(base);
   std::set<uint32_t> counts;  // in the names of data files that are there
   bool is_new = true;         // for all we know: nothing but hidden files, such as locks
   for (const std::string& name : names) {
@@ -87,7 +88,9 @@ Status Publication::LookAround(uint32_t num_shards) {
     is_new = is_new && name.starts_with('.');
     if (const auto shard = format::ParseShardName(name, base)) {
       counts.insert(shard->num_shards);
-      old_shards_.push_back(io::JoinPath(directory_, name));
+      old_files_.push_back(io::JoinPath(directory_, name));
+    } else if (name == fingerprints) {
+      old_files_.push_back(io::JoinPath(directory_, name));
     }
   }
   if (is_new && !made_directory_) TB_RETURN_IF_ERROR(SyncParentOfNew());
@@ -123,7 +126,18 @@ Result<uint64_t> Publication::AdoptShard(uint32_t shard, const std::string& path
 }
 
 Result<std::unique_ptr<io::WritableFile>> Publication::CreateIndex() {
-  const std::string final_path = format::IndexPath(prefix_);
+  return CreateSmall(format::IndexPath(prefix_));
+}
+
+Result<std::unique_ptr<io::WritableFile>> Publication::CreateFingerprints() {
+  const std::string final_path = format::FingerprintsPath(prefix_);
+  // Replaced, not removed.
+  std::erase(old_files_, io::JoinPath(directory_, io::BaseNameOf(final_path)));
+  return CreateSmall(final_path);
+}
+
+Result<std::unique_ptr<io::WritableFile>> Publication::CreateSmall(
+    const std::string& final_path) {
   const std::string path = format::TemporaryPath(final_path, save_id_);
   TB_ASSIGN_OR_RETURN(auto file, storage_.Create(path));
   Remember(path, final_path);
@@ -149,6 +163,11 @@ Status Publication::Commit() {
   TB_RETURN_IF_ERROR(
       storage_.Rename(unfinished_.front().temporary_path, unfinished_.front().final_path));
   committed_ = true;
+  // The bundle does without, and the next save sweeps the file.
+  for (size_t i = 1; i < unfinished_.size(); ++i) {
+    static_cast<void>(
+        storage_.Rename(unfinished_[i].temporary_path, unfinished_[i].final_path));
+  }
   return SyncDirectory();
 }
 
@@ -158,7 +177,7 @@ Status Publication::SyncDirectory() {
 
 // The new bundle stands; a file that cannot be removed is swept by the next save.
 void Publication::RemoveReplaced() {
-  for (const std::string& path : old_shards_) static_cast<void>(storage_.Remove(path));
+  for (const std::string& path : old_files_) static_cast<void>(storage_.Remove(path));
   lock_.reset();
 }
 

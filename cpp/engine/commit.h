@@ -11,9 +11,12 @@
 //      as nobody knows who wrote it
 //   4  rename the shards to their names
 //   5  fsync the directory: the names are durable before an index can mention them
-//   6  write the index under a temporary name, fdatasync, close, rename: the commit
+//   6  write the index under a temporary name, and the fingerprints, if there are to be any;
+//      fdatasync, close, rename the index: the commit; then the fingerprints, which say
+//      nothing as long as another index stands there (format/fingerprint_list.h)
 //   7  fsync the directory: only now may a save return
-//   8  remove the data files of the bundle that was there before; release the lock
+//   8  remove the data files of the bundle that was there before, and its fingerprints
+//      where there are no new ones; release the lock
 //
 // No step writes into a file that had a name before the save began: a file with several
 // names, of as many bundles, never changes, and is gone when the last of them is.
@@ -81,7 +84,9 @@ class Publication {
 
   // Step 6, to be filled by the caller, and the rest.
   Result<std::unique_ptr<io::WritableFile>> CreateIndex();
-  // Step 6's rename, and step 7.  REQUIRES: the index is written, synced and closed
+  // Step 6, where there are to be any.  REQUIRES: called after CreateIndex()
+  Result<std::unique_ptr<io::WritableFile>> CreateFingerprints();
+  // Step 6's renames, and step 7.  REQUIRES: what was created is written, synced and closed
   Status Commit();
   // Step 8.  Removing large files takes a while on some file systems.
   void RemoveReplaced();
@@ -94,6 +99,7 @@ class Publication {
   Status MakeDirectory();
   Status SyncParentOfNew();
   Status LookAround(uint32_t num_shards);
+  Result<std::unique_ptr<io::WritableFile>> CreateSmall(const std::string& final_path);
   void Remember(const std::string& temporary_path, const std::string& final_path);
   Status SyncDirectory();
 
@@ -106,7 +112,7 @@ class Publication {
   bool made_directory_ = false;
   bool committed_ = false;
   uint32_t num_shards_ = 0;
-  std::vector<std::string> old_shards_;  // paths, removed once the new bundle stands
+  std::vector<std::string> old_files_;  // removed once the new bundle stands
 
   struct Unfinished {
     std::string temporary_path;

@@ -7,8 +7,10 @@ constexpr size_t kBufferSize = 1u << 20;  // bytes: the index leaves in writes o
 
 }  // namespace
 
-IndexWriter::IndexWriter(io::WritableFile& file)
-    : file_(file), table_([this](Bytes bytes) { return Append(bytes); }) {}
+IndexWriter::IndexWriter(io::WritableFile& file, checksum::Fingerprinter* fingerprinter)
+    : file_(file),
+      fingerprinter_(fingerprinter),
+      table_([this](Bytes bytes) { return Append(bytes); }) {}
 
 Status IndexWriter::AddHeader(const format::Header& header) {
   return table_.Add("", format::EncodeHeader(header));
@@ -32,6 +34,7 @@ Status IndexWriter::Append(Bytes bytes) {
 
 Status IndexWriter::Flush() {
   TB_RETURN_IF_ERROR(file_.WriteAt(written_, AsBytes(buffer_)));
+  if (fingerprinter_ != nullptr) fingerprinter_->Update(AsBytes(buffer_));
   written_ += buffer_.size();
   buffer_.clear();
   return Status();

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "checksum/fingerprint.h"
 #include "format/entry.h"
 #include "format/table.h"
 #include "io/storage.h"
@@ -19,7 +20,9 @@ namespace tensorbundle::engine {
 
 class IndexWriter {
  public:
-  explicit IndexWriter(io::WritableFile& file);
+  // All bytes of the file also go to `fingerprinter`, unless it is null.
+  explicit IndexWriter(io::WritableFile& file,
+                       checksum::Fingerprinter* fingerprinter = nullptr);
 
   // REQUIRES: called once, first
   Status AddHeader(const format::Header& header);
@@ -37,6 +40,7 @@ class IndexWriter {
   Status Flush();
 
   io::WritableFile& file_;
+  checksum::Fingerprinter* const fingerprinter_;  // may be null
   std::string buffer_;
   uint64_t written_ = 0;  // bytes
   std::string value_;     // of the entry being added; kept for its memory

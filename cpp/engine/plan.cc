@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
 #include <queue>
 #include <string>
 #include <utility>
@@ -27,21 +26,27 @@ Status CheckOptions(const PlanOptions& options) {
   return Status();
 }
 
-// Gives each tensor its shard; returns how many shards are used.
-uint32_t ChooseShards(std::span<const PlanTensor> tensors, uint32_t num_shards,
+// Gives each tensor of a group its shard, from `first` on; returns how many are used.
+uint32_t ChooseShards(std::span<const PlanTensor> tensors, Group group,
+                      const PlanOptions& options, uint32_t first,
                       std::vector<Placement>& placements) {
-  const auto with_bytes = static_cast<uint32_t>(
-      std::count_if(tensors.begin(), tensors.end(), [](const auto& t) { return t.size > 0; }));
-  const uint32_t used = std::max(1u, std::min(num_shards, with_bytes));
+  std::vector<uint32_t> by_size;  // those of the group
+  uint32_t with_bytes = 0;
+  for (uint32_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].group != group) continue;
+    by_size.push_back(i);
+    placements[i].shard = first;
+    with_bytes += tensors[i].size > 0 ? 1 : 0;
+  }
+  const uint32_t used = std::max(1u, std::min(options.num_shards, with_bytes));
+  if (by_size.empty()) return 0;
   if (used == 1) return used;
 
-  std::vector<uint32_t> by_size(tensors.size());
-  std::iota(by_size.begin(), by_size.end(), 0u);
   std::stable_sort(by_size.begin(), by_size.end(),
                    [&](uint32_t a, uint32_t b) { return tensors[a].size > tensors[b].size; });
   using Load = std::pair<uint64_t, uint32_t>;  // bytes so far, shard
   std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
-  for (uint32_t shard = 0; shard < used; ++shard) loads.emplace(0, shard);
+  for (uint32_t shard = 0; shard < used; ++shard) loads.emplace(0, first + shard);
   for (const uint32_t i : by_size) {
     const auto [bytes, shard] = loads.top();
     loads.pop();
@@ -74,8 +79,13 @@ Result<Plan> MakePlan(std::span<const PlanTensor> tensors, const PlanOptions& op
   }
   Plan plan;
   plan.placements.resize(tensors.size());
-  plan.shards.resize(ChooseShards(tensors, options.num_shards, plan.placements));
+  uint32_t num_shards = tensors.empty() ? 1 : 0;
+  for (const Group group : {Group::kChanging, Group::kSteady}) {
+    num_shards += ChooseShards(tensors, group, options, num_shards, plan.placements);
+  }
+  plan.shards.resize(num_shards);
   for (uint32_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].group == Group::kElsewhere) continue;
     Placement& placement = plan.placements[i];
     PlannedShard& shard = plan.shards[placement.shard];
     const auto offset = PlaceAfter(shard.size, tensors[i], options);

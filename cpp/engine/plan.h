@@ -23,13 +23,21 @@ namespace tensorbundle::engine {
 
 constexpr uint64_t kMaxAlignment = 1u << 30;  // bytes; beyond it files are mostly holes
 
+// Tensors of different groups are never in one shard.
+enum class Group : uint8_t {
+  kChanging,   // or nothing is known
+  kSteady,     // unchanged since an earlier bundle, and yet to be written
+  kElsewhere,  // in a shard of which this plan does not know: they get no place
+};
+
 struct PlanTensor {
   uint64_t size = 0;                        // bytes
   std::optional<uint64_t> address_residue;  // of its memory, modulo the granule
+  Group group = Group::kChanging;
 };
 
 struct PlanOptions {
-  uint32_t num_shards = 1;
+  uint32_t num_shards = 1;  // of each group
   uint64_t alignment = 64;  // bytes, a power of two
   uint64_t granule = 1;     // bytes, a power of two: what the device demands of addresses
 };
@@ -47,10 +55,12 @@ struct PlannedShard {
 
 struct Plan {
   std::vector<Placement> placements;  // one per tensor
-  std::vector<PlannedShard> shards;   // each of them holds bytes, but for an empty plan's one
+  // Each of them holds bytes, but for a group's one whose tensors have none.
+  std::vector<PlannedShard> shards;
 };
 
-// Uses fewer shards than asked for where there are fewer tensors with bytes.
+// Uses fewer shards than asked for where there are fewer tensors with bytes; one where there
+// are no tensors at all, and none where all are elsewhere.
 //
 // Errors: kInvalidArgument  num_shards or alignment out of range
 //         kLimitExceeded    a shard larger than 2^63 bytes, more than 2^32 tensors

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "engine/extent_writer.h"
 #include "engine/extents.h"
+#include "engine/incremental.h"
 #include "engine/index_writer.h"
+#include "engine/job_order.h"
 #include "engine/name_order.h"
 #include "engine/plan.h"
 #include "engine/shared_file.h"
@@ -46,12 +47,9 @@ class SaveOperation {
   Result<SaveReport> Run() {
     const Clock::time_point start = Clock::now();
     TB_ASSIGN_OR_RETURN(const std::vector<uint32_t> by_name, OrderByName(tensors_));
-    TB_RETURN_IF_ERROR(MakePlanAndExtents());
-    TB_ASSIGN_OR_RETURN(
-        publication_,
-        Publication::Begin(storage_, prefix_, static_cast<uint32_t>(plan_.shards.size()),
-                           options_.durability));
-    report_.plan_seconds = SecondsSince(start);
+    TB_RETURN_IF_ERROR(PrepareIncremental(by_name));
+    TB_RETURN_IF_ERROR(Begin());
+    report_.plan_seconds = SecondsSince(start) - report_.fingerprint_seconds;
     const Clock::time_point writing = Clock::now();
     TB_RETURN_IF_ERROR(WriteShards());
     report_.write_seconds = SecondsSince(writing);
@@ -68,17 +66,68 @@ class SaveOperation {
   }
 
  private:
-  Status MakePlanAndExtents() {
-    std::vector<PlanTensor> wanted(tensors_.size());
-    std::vector<uint64_t> sizes(tensors_.size());
-    for (size_t i = 0; i < tensors_.size(); ++i) {
-      wanted[i] = {tensors_[i].size, ResidueOf(tensors_[i])};
-      sizes[i] = tensors_[i].size;
-      report_.tensor_bytes += sizes[i];
-    }
+  Status PrepareIncremental(const std::vector<uint32_t>& by_name) {
     report_.num_threads = std::min(
         options_.num_threads != 0 ? options_.num_threads : DefaultThreads(options_.direct),
         kMaxWriteThreads);
+    if (options_.previous.empty()) return Status();
+    if (options_.snapshot) {
+      return Status(Code::kInvalidArgument,
+                    "an incremental save reads tensors twice, so they must not change");
+    }
+    const StageTimer timer(report_.fingerprint_seconds);
+    TB_ASSIGN_OR_RETURN(
+        incremental_,
+        Incremental::Prepare(storage_, options_.previous, tensors_, by_name,
+                             options_.alignment, {report_.num_threads, options_.observer}));
+    return Status();
+  }
+
+  Status Begin() {
+    TB_RETURN_IF_ERROR(MakePlanAndExtents());
+    const auto num_written = static_cast<uint32_t>(plan_.shards.size());
+    const auto num_shared =
+        static_cast<uint32_t>(incremental_ != nullptr ? incremental_->shared().size() : 0);
+    TB_ASSIGN_OR_RETURN(
+        publication_,
+        Publication::Begin(storage_, prefix_, num_written + num_shared, options_.durability));
+    if (num_shared == 0) return Status();
+    const Status adopted = incremental_->Adopt(*publication_, num_written);
+    if (!adopted.ok()) {
+      // Everything is written instead: what stands in the way of a link need not stand in
+      // the way of a file.
+      incremental_->GiveUp(adopted.ToString());
+      publication_.reset();
+      return Begin();
+    }
+    for (const SharedShard& shard : incremental_->shared()) report_.linked_bytes += shard.size;
+    report_.file_bytes += report_.linked_bytes;
+    report_.num_shards += num_shared;
+    return Status();
+  }
+
+  // Where a tensor is that is not written; null for one that is.
+  const StoredTensor* Kept(uint32_t tensor) const {
+    if (incremental_ == nullptr || !incremental_->Kept(tensor).has_value()) return nullptr;
+    return &*incremental_->Kept(tensor);
+  }
+
+  Group GroupOf(uint32_t tensor) const {
+    if (Kept(tensor) != nullptr) return Group::kElsewhere;
+    const bool is_steady = incremental_ != nullptr && incremental_->IsUnchanged(tensor);
+    return is_steady ? Group::kSteady : Group::kChanging;
+  }
+
+  // May be called again, for another plan.
+  Status MakePlanAndExtents() {
+    std::vector<PlanTensor> wanted(tensors_.size());
+    std::vector<uint64_t> sizes(tensors_.size());
+    report_.tensor_bytes = 0;
+    for (uint32_t i = 0; i < tensors_.size(); ++i) {
+      wanted[i] = {tensors_[i].size, ResidueOf(tensors_[i]), GroupOf(i)};
+      sizes[i] = tensors_[i].size;
+      report_.tensor_bytes += sizes[i];
+    }
     PlanOptions plan_options;
     plan_options.alignment = options_.alignment;
     plan_options.granule = options_.memory_granule;
@@ -86,11 +135,12 @@ class SaveOperation {
         options_.num_shards != 0 ? options_.num_shards : kDefaultNumShards;
     TB_ASSIGN_OR_RETURN(plan_, MakePlan(wanted, plan_options));
     extents_ = CutIntoExtents(plan_, sizes);
-    results_.resize(extents_.size());
+    results_ = std::vector<ExtentResult>(extents_.size());
     shards_ = std::vector<SharedFile<io::WritableFile>>(plan_.shards.size());
     for (const Extent& extent : extents_) shards_[extent.shard].AddJob();
-    OrderJobs();
+    jobs_ = OrderJobs(plan_, extents_, tensors_);
     report_.num_tensors = tensors_.size();
+    report_.file_bytes = report_.num_shards = 0;
     for (const PlannedShard& shard : plan_.shards) {
       report_.file_bytes += shard.size;
       if (shard.size > 0) ++report_.num_shards;
@@ -98,21 +148,9 @@ class SaveOperation {
     return Status();
   }
 
-  // Extents are written in their order, but for those with borrowed tensors, which come
-  // first.
-  void OrderJobs() {
-    job_order_.resize(extents_.size());
-    std::iota(job_order_.begin(), job_order_.end(), size_t{0});
-    const auto others =
-        std::stable_partition(job_order_.begin(), job_order_.end(),
-                              [&](size_t index) { return IsBorrowed(extents_[index]); });
-    borrowed_extents_ = static_cast<size_t>(others - job_order_.begin());
-  }
-
-  bool IsBorrowed(const Extent& extent) const {
-    const std::vector<uint32_t>& order = plan_.shards[extent.shard].tensors;
-    return std::any_of(order.begin() + extent.first_tensor, order.begin() + extent.end_tensor,
-                       [&](uint32_t tensor) { return tensors_[tensor].borrowed; });
+  bool HasBorrowed() const {
+    return std::any_of(tensors_.begin(), tensors_.end(),
+                       [](const TensorView& tensor) { return tensor.borrowed; });
   }
 
   // Where a large tensor lies, so that its place in the file can be congruent.
@@ -122,6 +160,9 @@ class SaveOperation {
   }
 
   Status WriteShards() {
+    const bool none_is_written = jobs_.num_borrowed == 0 && HasBorrowed();
+    if (none_is_written && options_.on_borrowed_written) options_.on_borrowed_written();
+    if (extents_.empty()) return Status();
     const size_t num_threads = std::min(report_.num_threads, extents_.size());
     const size_t staging_size =
         kStagingSlots * StagingSlotSize(std::max<size_t>(1, num_threads));
@@ -151,8 +192,8 @@ class SaveOperation {
   }
 
   Status WriteJob(size_t job, const WriteResources& resources, JobContext& context) {
-    TB_RETURN_IF_ERROR(WriteExtent(job_order_[job], resources, context));
-    const bool last = job < borrowed_extents_ && ++borrowed_written_ == borrowed_extents_;
+    TB_RETURN_IF_ERROR(WriteExtent(jobs_.extents[job], resources, context));
+    const bool last = job < jobs_.num_borrowed && ++borrowed_written_ == jobs_.num_borrowed;
     if (last && options_.on_borrowed_written) options_.on_borrowed_written();
     return Status();
   }
@@ -210,7 +251,9 @@ class SaveOperation {
   Status WriteIndex(const std::vector<uint32_t>& by_name) {
     const std::vector<checksum::Crc32c> crcs = CombineChecksums();
     TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateIndex());
-    IndexWriter index(*file);
+    std::optional<checksum::Fingerprinter> fingerprinter;
+    if (incremental_ != nullptr) fingerprinter = incremental_->StartIndex();
+    IndexWriter index(*file, fingerprinter.has_value() ? &*fingerprinter : nullptr);
     format::Header header;
     header.num_shards = publication_->num_shards();
     TB_RETURN_IF_ERROR(index.AddHeader(header));
@@ -221,6 +264,17 @@ class SaveOperation {
     }
     TB_RETURN_IF_ERROR(index.Finish());
     report_.file_bytes += index.size();
+    TB_RETURN_IF_ERROR(SyncAndClose(*file));
+    if (!fingerprinter.has_value()) return Status();
+    report_.incremental_reason = incremental_->reason();
+    return WriteFingerprints(
+        incremental_->Encode(index.size(), fingerprinter->value(), by_name));
+  }
+
+  Status WriteFingerprints(const std::string& content) {
+    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateFingerprints());
+    TB_RETURN_IF_ERROR(file->WriteAt(0, AsBytes(content)));
+    report_.file_bytes += content.size();
     return SyncAndClose(*file);
   }
 
@@ -232,6 +286,11 @@ class SaveOperation {
     entry.offset = plan_.placements[index].offset;
     entry.size = tensor.size;
     entry.crc32c = checksum::Mask(tensor.crc.value_or(crc));
+    if (const StoredTensor* const kept = Kept(index)) {
+      entry.shard_id = static_cast<uint32_t>(plan_.shards.size()) + kept->shard;
+      entry.offset = kept->offset;
+      entry.crc32c = kept->crc;
+    }
   }
 
   io::Storage& storage_;
@@ -239,10 +298,10 @@ class SaveOperation {
   const std::span<const TensorView> tensors_;
   const SaveOptions& options_;
   SaveReport report_;
+  std::unique_ptr<Incremental> incremental_;  // null unless asked for
   Plan plan_;
   std::vector<Extent> extents_;
-  std::vector<size_t> job_order_;  // indexes into extents_
-  size_t borrowed_extents_ = 0;    // so many of the first jobs have borrowed tensors
+  JobOrder jobs_;
   std::atomic<size_t> borrowed_written_ = 0;
   std::vector<ExtentResult> results_;  // one per extent
   // Before the shards, so that on failure their files are closed, then removed.

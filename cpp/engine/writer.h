@@ -35,6 +35,9 @@ struct SaveOptions {
   bool direct = false;          // whether the storage writes past the page cache
   uint64_t memory_granule = 1;  // bytes: what its writes demand of addresses
   TransferOptions transfer;
+  // The prefix of an earlier bundle, whose data files are shared where tensors have not
+  // changed since (engine/incremental.h); it need not exist.  Empty: an ordinary save.
+  std::string previous;
   Observer* observer = nullptr;  // may be null
   // Called once, by any thread, when all borrowed tensors are written, which come first;
   // not where the save fails before.
@@ -46,16 +49,19 @@ struct SaveReport {
   uint32_t num_shards = 0;       // files that hold bytes
   uint64_t tensor_bytes = 0;     // of all tensors
   uint64_t file_bytes = 0;       // of all files, index included
+  uint64_t linked_bytes = 0;     // of these: of data files shared with an earlier bundle
   uint64_t zero_copy_bytes = 0;  // written from the caller's memory
   uint64_t staged_bytes = 0;     // copied to a buffer first: small or strided tensors
   size_t num_threads = 0;
-  double seconds = 0;          // from call to return
-  double write_seconds = 0;    // of these: data written and synced
-  double plan_seconds = 0;     // of these: before anything was written
-  double publish_seconds = 0;  // of these: the index written, all renamed and synced
-  double remove_seconds = 0;   // of these: the replaced bundle's files removed
-  TransferSeconds stages;      // of all threads
-  std::string queue_reason;    // why a thread had no queue of the wanted kind
+  double seconds = 0;              // from call to return
+  double write_seconds = 0;        // of these: data written and synced
+  double fingerprint_seconds = 0;  // of these: tensors compared with an earlier bundle's
+  double plan_seconds = 0;         // of these: before anything was written
+  double publish_seconds = 0;      // of these: the index written, all renamed and synced
+  double remove_seconds = 0;       // of these: the replaced bundle's files removed
+  TransferSeconds stages;          // of all threads
+  std::string incremental_reason;  // why nothing was shared, where that was asked for
+  std::string queue_reason;        // why a thread had no queue of the wanted kind
 };
 
 // Errors: kInvalidArgument  an empty name, one that reads as a partition's key, a bad

@@ -147,6 +147,15 @@ TEST_F(MergeTest, EveryAdoptedFileIsSyncedBeforeTheIndexMentionsIt) {
   EXPECT_EQ(ListSorted(*memory, "d"), kMerged);
 }
 
+TEST_F(MergeTest, FingerprintsGoWithTheirSource) {
+  const auto storage = WithSources();
+  ASSERT_TRUE((*storage->Create("d/x.fingerprints"))->Close().ok());
+  ASSERT_TRUE((*storage->Create("d/other.fingerprints"))->Close().ok());
+  ASSERT_TRUE(Run(storage, "d/out", true).ok());
+  EXPECT_FALSE(*storage->Exists("d/x.fingerprints"));
+  EXPECT_TRUE(*storage->Exists("d/other.fingerprints"));
+}
+
 TEST_F(MergeTest, TheMergedBundleOutlivesItsSources) {
   const auto storage = WithSources();
   ASSERT_TRUE(Run(storage).ok());

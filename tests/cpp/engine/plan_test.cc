@@ -126,5 +126,28 @@ TEST(PlanTest, AShardBeyondTwoToThe63IsRefused) {
             Code::kLimitExceeded);
 }
 
+TEST(PlanTest, TensorsOfTwoGroupsAreInNoCommonShardAndOthersInNone) {
+  const std::vector<PlanTensor> tensors = {{100, {}, Group::kSteady},
+                                           {200, {}, Group::kChanging},
+                                           {300, {}, Group::kElsewhere},
+                                           {400, {}, Group::kSteady},
+                                           {500, {}, Group::kSteady}};
+  PlanOptions options;
+  options.num_shards = 2;
+  const auto plan = MakePlan(tensors, options);
+  ASSERT_TRUE(plan.ok());
+  ASSERT_EQ(plan->shards.size(), 3u);
+  EXPECT_EQ(plan->shards[0].tensors, std::vector<uint32_t>{1});
+  EXPECT_EQ(plan->placements[4].shard, 1u);
+  EXPECT_EQ(plan->placements[3].shard, 2u);
+  EXPECT_EQ(plan->shards[2].tensors, (std::vector<uint32_t>{0, 3}));
+}
+
+TEST(PlanTest, WhereAllTensorsAreElsewhereThereAreNoShards) {
+  const std::vector<PlanTensor> tensors = {{300, {}, Group::kElsewhere}};
+  EXPECT_TRUE(MakePlan(tensors, {})->shards.empty());
+  EXPECT_EQ(MakePlan({}, {})->shards.size(), 1u);
+}
+
 }  // namespace
 }  // namespace tensorbundle::engine
