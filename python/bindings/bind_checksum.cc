@@ -2,6 +2,7 @@
 #include "bindings/gil.h"
 #include "bindings/register.h"
 #include "checksum/crc32c.h"
+#include "checksum/fingerprint.h"
 
 namespace py = pybind11;
 
@@ -42,12 +43,28 @@ uint32_t CopyCrc32c(const py::object& destination, const py::object& source, uin
   return checksum::ExtendCopy(checksum::Crc32c(value), to.bytes(), from.bytes()).value();
 }
 
+// For benchmarks: under a fixed key.
+py::bytes FingerprintOf(const py::object& data) {
+  const Buffer buffer(data, PyBUF_SIMPLE);
+  checksum::Fingerprint value;
+  {
+    const py::gil_scoped_release release;  // as above
+    const checksum::FingerprintKey key({1, 2});
+    checksum::Fingerprinter fingerprinter(key);
+    fingerprinter.Update(buffer.bytes());
+    value = fingerprinter.value();
+  }
+  const uint64_t words[2] = {value.low, value.high};
+  return {reinterpret_cast<const char*>(words), sizeof(words)};
+}
+
 }  // namespace
 
 void RegisterChecksum(py::module_& module) {
   module.def("crc32c", &Crc32cOf, py::arg("data"), py::arg("value") = 0);
   module.def("copy_crc32c", &CopyCrc32c, py::arg("destination"), py::arg("source"),
              py::arg("value") = 0);
+  module.def("fingerprint", &FingerprintOf, py::arg("data"));
 }
 
 }  // namespace tensorbundle::bindings

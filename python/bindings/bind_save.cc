@@ -10,6 +10,7 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/latch.h"
+#include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
 #include "bindings/saved_tensors.h"
@@ -32,12 +33,15 @@ py::dict ReportToPython(const engine::SaveReport& report,
   out["num_shards"] = report.num_shards;
   out["tensor_bytes"] = report.tensor_bytes;
   out["file_bytes"] = report.file_bytes;
+  out["linked_bytes"] = report.linked_bytes;
+  out["incremental_reason"] = NameToPython(report.incremental_reason);
   out["zero_copy_bytes"] = report.zero_copy_bytes;
   out["staged_bytes"] = report.staged_bytes;
   out["num_threads"] = report.num_threads;
   out["seconds"] = report.seconds;
   out["write_seconds"] = report.write_seconds;
   py::dict stages = StagesToPython(report.stages);
+  stages["fingerprint"] = report.fingerprint_seconds;
   stages["plan"] = report.plan_seconds;
   stages["publish"] = report.publish_seconds;
   stages["remove"] = report.remove_seconds;
@@ -84,9 +88,9 @@ Result<py::dict> RunSave(const SaveArguments& arguments,
 // The caller keeps `tensors`, and so the arrays whose memory the views borrow.
 py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t num_shards,
               uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
-              size_t num_threads, uint64_t block_size, uint32_t queue_depth,
-              py::object progress, std::shared_ptr<Latch> borrowed_written,
-              std::shared_ptr<io::Storage> storage) {
+              const std::string& previous, size_t num_threads, uint64_t block_size,
+              uint32_t queue_depth, py::object progress,
+              std::shared_ptr<Latch> borrowed_written, std::shared_ptr<io::Storage> storage) {
   PythonObserver observer(std::move(progress));
   SaveArguments arguments;
   arguments.prefix = prefix;
@@ -96,6 +100,7 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
   arguments.options.durability =
       durable ? engine::Durability::kFull : engine::Durability::kNone;
   arguments.options.snapshot = snapshot;
+  arguments.options.previous = previous;
   arguments.options.num_threads = num_threads;
   arguments.options.transfer.block_size = block_size;
   arguments.options.transfer.queue_depth = queue_depth;
@@ -112,9 +117,9 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
 void RegisterSave(py::module_& module) {
   module.def("save", &Save, py::arg("prefix"), py::arg("tensors"), py::kw_only(),
              py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
-             py::arg("backend"), py::arg("snapshot"), py::arg("num_threads"),
-             py::arg("block_size"), py::arg("queue_depth"), py::arg("progress"),
-             py::arg("borrowed_written"), py::arg("storage") = nullptr);
+             py::arg("backend"), py::arg("snapshot"), py::arg("previous") = std::string(),
+             py::arg("num_threads"), py::arg("block_size"), py::arg("queue_depth"),
+             py::arg("progress"), py::arg("borrowed_written"), py::arg("storage") = nullptr);
 }
 
 }  // namespace tensorbundle::bindings

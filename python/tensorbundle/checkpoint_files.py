@@ -30,7 +30,7 @@ _V2 = 2
 
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})", re.ASCII)
 # A file of a checkpoint under construction, after ".PREFIX." (cpp/format/naming.cc).
-_TEMPORARY = r"(?:index|data-\d{5}-of-\d{5})\.tmp\.[0-9a-f]{16}"
+_TEMPORARY = r"(?:index|fingerprints|data-\d{5}-of-\d{5})\.tmp\.[0-9a-f]{16}"
 # What TensorFlow takes off a sharded V1 checkpoint's name before it adds ".meta".
 _V1_SHARD = re.compile(r"-[\d?]+-of-\d+$", re.ASCII)
 
@@ -67,8 +67,9 @@ def remove_checkpoint(
 ) -> None:
     """Remove the files of one checkpoint, and nothing else; none is no error.
 
-    They are ``PREFIX.meta``, ``PREFIX.index`` and ``PREFIX.data-?????-of-?????`` with
-    digits for the question marks. A directory of such a name is left alone.
+    They are ``PREFIX.meta``, ``PREFIX.index``, ``PREFIX.fingerprints`` and
+    ``PREFIX.data-?????-of-?????`` with digits for the question marks. A directory of such a
+    name is left alone.
 
     Parameters
     ----------
@@ -93,12 +94,11 @@ def remove_checkpoint(
     if checkpoint_format_version != _V2:
         _remove_files([meta, prefix])
         return
-    paths = [meta, prefix + ".index", *_shards(prefix)]
-    if not any(os.path.lexists(path) for path in paths):
+    if not any(os.path.lexists(path) for path in _bundle_files(prefix, meta)):
         return
     told = f"{prefix}: not removed, since a save of this checkpoint is under way"
     with FileLock(save_lock_path(prefix), told):
-        _remove_files([meta, prefix + ".index", *_shards(prefix)])
+        _remove_files(_bundle_files(prefix, meta))
 
 
 def numbered_checkpoints(directory: str, name: str) -> list[tuple[int, str]]:
@@ -155,6 +155,11 @@ def _identifying_file(prefix: str) -> str | None:
     if os.path.exists(prefix + ".index"):
         return prefix + ".index"
     return prefix if os.path.isfile(prefix) else None
+
+
+def _bundle_files(prefix: str, meta: str) -> list[str]:
+    """Give all paths that the files of a checkpoint may have; the index before the data."""
+    return [meta, prefix + ".index", prefix + ".fingerprints", *_shards(prefix)]
 
 
 def _shards(prefix: str) -> list[str]:

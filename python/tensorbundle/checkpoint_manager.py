@@ -13,10 +13,12 @@ from typing import Any, Literal, overload
 
 from tensorbundle.async_saving import AsyncSaver, SaveHandle
 from tensorbundle.checkpoint_state import latest_checkpoint
+from tensorbundle.incremental import check_incremental, incremental_options
 from tensorbundle.managed_state import managed_state
 from tensorbundle.metrics_file import as_numbers
 from tensorbundle.numbered_saves import NumberedSaves
 from tensorbundle.preservation import BestN, Policy, plain_policies, ranked
+from tensorbundle.reports import SaveReport
 from tensorbundle.rotation import Rotation
 from tensorbundle.step_interval import StepInterval
 
@@ -76,12 +78,16 @@ class CheckpointManager:
         What saves with ``blocking=False``: an `AsyncSaver` of your own, to bound its memory
         or give it back; ``None`` means the one of ``tensorbundle.save(blocking=False)``.
 
+    incremental
+        Leave tensors that have not changed since the newest checkpoint in its data files,
+        which the next checkpoint shares; see ``incremental`` of `tensorbundle.save`.
+
     Raises
     ------
     ValueError
         An option is out of range, or misses another.
     TypeError
-        `checkpoint` is nothing that can be saved.
+        `checkpoint` is nothing that can be saved, or not incrementally.
 
     Notes
     -----
@@ -119,10 +125,14 @@ class CheckpointManager:
         callbacks: Sequence[Callable[[str], object]] = (),
         save_options: Mapping[str, Any] | None = None,
         saver: AsyncSaver | None = None,
+        incremental: bool = False,
     ) -> None:
         if not checkpoint_name or "/" in checkpoint_name:
             raise ValueError(f"checkpoint_name must be a file's name, not {checkpoint_name!r}")
         options = dict(save_options or {})
+        if incremental:
+            check_incremental(checkpoint)
+        self._incremental = incremental
         self._checkpoint = checkpoint
         self._state = managed_state(checkpoint, options)
         self._directory = os.fspath(directory)
@@ -175,6 +185,11 @@ class CheckpointManager:
         return found[0].path if found else None
 
     @property
+    def save_report(self) -> SaveReport | None:
+        """What the last save did that was waited for; in the background, the handle tells."""
+        return self._saves.report
+
+    @property
     def checkpoints(self) -> list[str]:
         """The prefixes of those that rules decide about, oldest first.
 
@@ -202,6 +217,7 @@ class CheckpointManager:
         options: Any = ...,
         *,
         metrics: Mapping[str, Any] | None = ...,
+        incremental: bool | None = ...,
         blocking: Literal[True] = ...,
     ) -> str | None: ...
 
@@ -213,6 +229,7 @@ class CheckpointManager:
         options: Any = ...,
         *,
         metrics: Mapping[str, Any] | None = ...,
+        incremental: bool | None = ...,
         blocking: Literal[False],
     ) -> SaveHandle | None: ...
 
@@ -223,6 +240,7 @@ class CheckpointManager:
         options: Any = None,
         *,
         metrics: Mapping[str, Any] | None = None,
+        incremental: bool | None = None,
         blocking: bool = True,
     ) -> str | SaveHandle | None:
         """Save the next checkpoint, record it, and remove what no rule keeps.
@@ -242,6 +260,9 @@ class CheckpointManager:
             keywords, or a ``tf.train.CheckpointOptions``.
         metrics
             Numbers by name, kept in ``PREFIX.metrics.json``.
+        incremental
+            Whether tensors that have not changed since `latest_checkpoint` stay in its data
+            files; ``None``: as the manager was told.
         blocking
             ``False``: copy the tensors, come back, and do the rest in the background; see
             `AsyncSaver`. One save at a time: the next, and a restore, wait for its end.
@@ -273,7 +294,11 @@ class CheckpointManager:
         if not self._interval.is_over(check_interval):
             return None
         measured = self._measured(metrics)
+        if incremental:
+            check_incremental(self._checkpoint)
         self._saves.settle()
+        if self._incremental if incremental is None else incremental:
+            options = incremental_options(options, self.latest_checkpoint)
         return self._saves.save(checkpoint_number, options, measured, blocking=blocking)
 
     def _measured(self, metrics: Mapping[str, Any] | None) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tensorbundle.loading import load
 from tensorbundle.named_restore import read_values
+from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.variables import as_variable, named_variables
 
@@ -23,9 +24,9 @@ class ManagedState:
     def undo_number(self) -> None:
         """Take the last count back: that save failed."""
 
-    def write(self, prefix: str, options: Any) -> None:
-        """Save everything at `prefix`."""
-        self.prepare(prefix, options).run()
+    def write(self, prefix: str, options: Any) -> SaveReport | None:
+        """Save everything at `prefix`; give the report, where there is one."""
+        return self.prepare(prefix, options).run()
 
     def prepare(self, prefix: str, options: Any) -> PendingSave:
         """Gather everything for a save at `prefix` that others run.
@@ -90,13 +91,14 @@ class _Object(ManagedState):
         else:
             self._checkpoint.save_counter = number
 
-    def write(self, prefix: str, options: Any) -> None:
+    def write(self, prefix: str, options: Any) -> SaveReport | None:
         if options is None:
             self._checkpoint.write(prefix)
         elif isinstance(options, Mapping):
             self._checkpoint.write(prefix, **options)
         else:  # tf.train.CheckpointOptions
             self._checkpoint.write(prefix, options=options)
+        return getattr(self._checkpoint, "save_report", None)
 
     def prepare(self, prefix: str, options: Any) -> PendingSave:
         prepare = getattr(self._checkpoint, "prepare", None)

@@ -12,6 +12,7 @@ from tensorbundle.async_saving import AsyncSaver, SaveHandle
 from tensorbundle.background import Background
 from tensorbundle.file_lock import FileLock
 from tensorbundle.managed_state import ManagedState
+from tensorbundle.reports import SaveReport
 from tensorbundle.rotation import Rotation
 from tensorbundle.step_interval import StepInterval, as_step
 
@@ -58,6 +59,7 @@ class NumberedSaves:
         self._callbacks = tuple(callbacks)
         self._background = Background(saver)
         self._lock: FileLock | None = None
+        self.report: SaveReport | None = None  # of the last save that was waited for
 
     def save(
         self, given: Any, options: Any, metrics: dict[str, float], *, blocking: bool
@@ -74,7 +76,7 @@ class NumberedSaves:
                 pending = self._state.prepare(prefix, options)
                 return self._background.start(replace(pending, within=recorded), undo)
             with recorded:
-                self._state.write(prefix, options)
+                self.report = self._state.write(prefix, options)
         except BaseException:
             undo.close()
             raise

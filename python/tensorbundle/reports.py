@@ -43,6 +43,8 @@ class SaveStages(_Stages):
     threads, so together they can be more than the time that passed.
     """
 
+    fingerprint: float = 0.0
+    """Comparing the tensors with an earlier checkpoint's; a part of the whole, too."""
     plan: float = 0.0
     """Before anything was written."""
     sync: float = 0.0
@@ -99,18 +101,27 @@ class SaveReport(_Report):
     """Data files that hold bytes."""
     file_bytes: int
     """Bytes of all files, index included."""
+    linked_bytes: int
+    """Of these: in data files that are hard links of an earlier checkpoint's."""
     zero_copy_bytes: int
     """Handed to the system from the caller's own memory."""
     staged_bytes: int
     """Copied to a small buffer first: small tensors, and those not contiguous."""
     backend_reason: str
     """Why `backend` is nothing faster; empty where nothing is."""
+    incremental_reason: str
+    """Why ``incremental=`` linked nothing; empty where it did, or was not given."""
     write_seconds: float
     """Of `seconds`: until all data was written and synced."""
     stages: SaveStages
     """Where the time went."""
     durability: str
     """``"full"``: on the device when `save` returned; ``"none"``: not synced."""
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of the files that were written, index included."""
+        return self.file_bytes - self.linked_bytes
 
 
 @dataclasses.dataclass(frozen=True)

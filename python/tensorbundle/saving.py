@@ -43,6 +43,7 @@ def save(
     durability: Literal["full", "none"] = ...,
     backend: str | None = ...,
     snapshot: bool | None = ...,
+    incremental: bool | str | os.PathLike[str] = ...,
     num_threads: int | None = ...,
     block_size: int | None = ...,
     queue_depth: int | None = ...,
@@ -62,6 +63,7 @@ def save(
     durability: Literal["full", "none"] = ...,
     backend: str | None = ...,
     snapshot: bool | None = ...,
+    incremental: bool | str | os.PathLike[str] = ...,
     num_threads: int | None = ...,
     block_size: int | None = ...,
     queue_depth: int | None = ...,
@@ -80,6 +82,7 @@ def save(
     durability: Literal["full", "none"] = "full",
     backend: str | None = None,
     snapshot: bool | None = None,
+    incremental: bool | str | os.PathLike[str] = False,
     num_threads: int | None = None,
     block_size: int | None = None,
     queue_depth: int | None = None,
@@ -125,6 +128,12 @@ def save(
     snapshot
         Copy every block to a buffer and checksum that copy, so that the checkpoint is
         sound, though of mixed moments, even if the tensors change during the call.
+    incremental
+        The prefix of an earlier checkpoint: tensors that have not changed since then are not
+        written, but stay in its data files, which become this checkpoint's, too, as hard
+        links. ``True`` means the one at `prefix` itself, if any. It has to have been saved
+        with this argument; else, and wherever no link can be made, everything is written, and
+        the report says why. Takes one more pass over the tensors; see docs/incremental.md.
     num_threads
         Threads that checksum and write; ``None`` means one per CPU of this process, and
         at least 2 where writes bypass the page cache.
@@ -183,6 +192,7 @@ def save(
         durability=durability,
         backend=backend,
         snapshot=snapshot,
+        incremental=incremental,
         num_threads=num_threads,
         block_size=block_size,
         queue_depth=queue_depth,
@@ -239,6 +249,7 @@ def prepare(
     durability: Literal["full", "none"] = "full",
     backend: str | None = None,
     snapshot: bool | None = None,
+    incremental: bool | str | os.PathLike[str] = False,
     num_threads: int | None = None,
     block_size: int | None = None,
     queue_depth: int | None = None,
@@ -264,11 +275,26 @@ def prepare(
         "durable": durability == "full",
         "backend": backend,
         "snapshot": bool(chosen["snapshot"]),
+        "previous": _previous(path, incremental, chosen["snapshot"]),
         "num_threads": check_threads(chosen["num_threads"]),
         "block_size": check_block_size(chosen["block_size"]),
         "queue_depth": check_queue_depth(chosen["queue_depth"]),
     }
     return PendingSave(path, gathered, durability, options, progress)
+
+
+def _previous(
+    prefix: str, incremental: bool | str | os.PathLike[str], snapshot: bool | None
+) -> bytes:
+    """Give the core's form of the checkpoint to compare with; empty: none."""
+    if incremental is False:
+        return b""
+    if snapshot:
+        raise ValueError(
+            "an incremental save reads tensors twice, so they must not change meanwhile: "
+            "give incremental or snapshot, not both"
+        )
+    return absolute(prefix if incremental is True else os.fspath(incremental))
 
 
 def check_backend(backend: str) -> None:

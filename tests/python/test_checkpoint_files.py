@@ -133,7 +133,8 @@ def test_what_dead_saves_left_is_removed_and_nothing_else(tmp_path):
     whole = listed(tmp_path)
     dead = [
         ".ckpt-1.tensorbundle-lock", ".ckpt-1.index" + TEMPORARY, "ckpt-1.data-00000-of-00002",
-        ".ckpt-2.tensorbundle-lock", "ckpt-2.data-00000-of-00001",
+        ".ckpt-1.fingerprints" + TEMPORARY, ".ckpt-2.tensorbundle-lock",
+        "ckpt-2.data-00000-of-00001",
         ".ckpt-3.data-00000-of-00001" + TEMPORARY, "ckpt-3.data-00001-of-00004",
     ]  # fmt: skip
     others = [
