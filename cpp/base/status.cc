@@ -49,6 +49,7 @@ std::string_view CodeName(Code code) {
     case Code::kBadStringLengths: return "BadStringLengths";
     case Code::kNotRegularFile: return "NotRegularFile";
     case Code::kLimitExceeded: return "LimitExceeded";
+    case Code::kConcurrentModification: return "ConcurrentModification";
     case Code::kUnsupportedVersion: return "UnsupportedVersion";
     case Code::kUnsupportedFormat: return "UnsupportedFormat";
     case Code::kUnsupportedDType: return "UnsupportedDType";
@@ -61,7 +62,7 @@ std::string_view CodeName(Code code) {
 }
 
 bool IsCorruption(Code code) {
-  return code >= Code::kTruncatedIndex && code <= Code::kLimitExceeded;
+  return code >= Code::kTruncatedIndex && code <= Code::kConcurrentModification;
 }
 
 bool IsUnsupported(Code code) { return code >= Code::kUnsupportedVersion; }

@@ -59,6 +59,7 @@ enum class Code : uint8_t {
   kBadStringLengths,
   kNotRegularFile,
   kLimitExceeded,
+  kConcurrentModification,  // a file became shorter while it was open
   // The file is sound, but asks for what this build or library lacks.
   kUnsupportedVersion,
   kUnsupportedFormat,

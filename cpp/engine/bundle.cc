@@ -13,6 +13,23 @@ bool Bundle::IsName(std::string_view key) {
   return !key.empty() && (key.front() != '\0' || !format::DecodeSliceKey(key).has_value());
 }
 
+namespace {
+
+class IndexSource final : public format::TableSource {
+ public:
+  explicit IndexSource(std::unique_ptr<io::ReadableFile> file) : file_(std::move(file)) {}
+
+  uint64_t size() const override { return file_->size(); }
+  Status ReadAt(uint64_t offset, MutableBytes out) const override {
+    return file_->ReadAt(offset, out);
+  }
+
+ private:
+  const std::unique_ptr<io::ReadableFile> file_;
+};
+
+}  // namespace
+
 Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
                                              std::string prefix) {
   std::unique_ptr<Bundle> bundle(new Bundle(std::move(storage), std::move(prefix)));
@@ -20,17 +37,11 @@ Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storag
   return bundle;
 }
 
-Result<std::shared_ptr<const io::MappedFile>> Bundle::MapIndex(const std::string& path) const {
-  if (!WhyNotMapFile(path).empty()) return storage_->Map(path, io::MapAccess::kCopy);
-  auto map = storage_->Map(path, io::MapAccess::kReadOnly);
-  const bool can_map = map.ok() || map.status().error_number() != ENODEV;
-  return can_map ? std::move(map) : storage_->Map(path, io::MapAccess::kCopy);
-}
-
 Status Bundle::ReadIndex() {
-  TB_ASSIGN_OR_RETURN(index_, MapIndex(format::IndexPath(prefix_)));
-  TB_ASSIGN_OR_RETURN(const Bytes file, index_->View(0, index_->size()));
-  TB_ASSIGN_OR_RETURN(table_, format::TableReader::Open(file));
+  TB_ASSIGN_OR_RETURN(auto file, storage_->OpenForRead(format::IndexPath(prefix_)));
+  index_identity_ = file->identity();
+  TB_ASSIGN_OR_RETURN(
+      table_, format::TableReader::Open(std::make_unique<IndexSource>(std::move(file))));
   TB_ASSIGN_OR_RETURN(const std::optional<Bytes> header, table_->Find(""));
   if (!header.has_value()) {
     return Status(Code::kMissingHeader, "the index has no header entry");
@@ -123,7 +134,7 @@ Result<std::unique_ptr<io::ReadableFile>> Bundle::OpenShardDirect(uint32_t shard
 
 Status Bundle::CheckCurrent() const {
   const auto identity = storage_->Identify(format::IndexPath(prefix_));
-  const bool is_gone = identity.ok() ? !(*identity == index_->identity())
+  const bool is_gone = identity.ok() ? !(*identity == index_identity_)
                                      : identity.status().error_number() == ENOENT;
   if (!is_gone) return Status();
   return Status(Code::kCheckpointGone, "the checkpoint was replaced since it was opened")
@@ -132,7 +143,7 @@ Status Bundle::CheckCurrent() const {
 
 // An overwritten bundle's data files get names that an older bundle had.  But before a
 // name is given to a newer file, the index has been replaced (engine/commit.h, steps 4
-// to 8): where the index is still the one that was mapped, now, after the file was
+// to 8): where the index is still the one that was opened, now, after the file was
 // opened, the file belongs to it.
 template <typename File>
 Result<File> Bundle::CheckOpened(uint32_t shard, Result<File> file) const {

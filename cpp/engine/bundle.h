@@ -1,13 +1,12 @@
 // An open bundle: its header and index, and the way to its data files.
 //
-// Opening maps the index and checks its frame (footer, index block, header); entries
-// are decoded when asked for.  On a network file system the index is read instead, since
-// its map would be a SIGBUS away from the end of the process; so would those of data
-// files, but that is for whoever maps them to weigh (engine/mapper.h).  Data files are opened
-// when bytes are wanted and are named by the shard number only after it has been checked
-// against the header.
+// Opening reads the index's frame (footer, index block) and the block with the header;
+// other blocks are read, and entries decoded, when asked for.  The index is never mapped: a
+// page of a map that its file lost meanwhile is a SIGBUS, and one that was changed after it
+// was checked is not found out.  Data files are opened when bytes are wanted and are named by
+// the shard number only after it has been checked against the header.
 //
-// Ownership: a Bundle owns the mapping of its index and of every shard that was
+// Ownership: a Bundle owns the open index and the mapping of every shard that was
 // mapped through it.  Views share the shard's mapping, so they may outlive it.
 //
 // Threads: immutable but for what is known of shards, which has a lock; any thread may
@@ -44,8 +43,8 @@ class Bundle {
   // Called with each tensor's name and what DecodeEntry() made of its value.
   using Visitor = std::function<Status(std::string_view name, Result<format::Entry> entry)>;
 
-  // Errors: kSystem (ENOENT: no index), kNotRegularFile, and those of
-  //         format/table.h and DecodeHeader()
+  // Errors: kSystem (ENOENT: no index), kNotRegularFile, kConcurrentModification, and
+  //         those of format/table.h and DecodeHeader()
   static Result<std::unique_ptr<Bundle>> Open(std::shared_ptr<io::Storage> storage,
                                               std::string prefix);
 
@@ -122,14 +121,13 @@ class Bundle {
 
   std::string WhyNotMapFile(const std::string& path) const;
   Status ReadIndex();
-  Result<std::shared_ptr<const io::MappedFile>> MapIndex(const std::string& path) const;
   template <typename File>
   Result<File> CheckOpened(uint32_t shard, Result<File> file) const;
 
   const std::shared_ptr<io::Storage> storage_;
   const std::string prefix_;
-  std::shared_ptr<const io::MappedFile> index_;
   std::unique_ptr<const format::TableReader> table_;
+  io::FileIdentity index_identity_;  // of the open file, which keeps it
   format::Header header_;
 
   using ShardKey = std::pair<uint32_t, io::MapAccess>;

@@ -1,13 +1,12 @@
 #include "format/compression.h"
 
+#include <string>
+#include <utility>
+
 #include "format/coding.h"
 
 namespace tensorbundle::format {
 namespace {
-
-// The densest element is three bytes for a copy of 64, so a larger claim is false, and
-// is refused before it is allocated.
-constexpr uint64_t kMaxExpansion = 22;
 
 // Literals of more than this many bytes have their size in bytes of its own.
 constexpr uint32_t kInlineLiteral = 60;
@@ -34,7 +33,7 @@ class SnappyDecoder {
     return out_.size() == size_;
   }
 
-  std::string TakeOutput() { return std::move(out_); }
+  std::vector<std::byte> TakeOutput() { return std::move(out_); }
 
  private:
   // A little-endian integer of up to four bytes.
@@ -55,7 +54,7 @@ class SnappyDecoder {
     }
     Bytes bytes;
     if (last + 1 > size_ - out_.size() || !cursor_.ReadBytes(last + 1, bytes)) return false;
-    out_ += AsText(bytes);
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
     return true;
   }
 
@@ -71,13 +70,13 @@ class SnappyDecoder {
     }
     if (offset == 0 || offset > out_.size() || size > size_ - out_.size()) return false;
     // Byte by byte: the source may run into what is being written.
-    for (size_t from = out_.size() - offset; size > 0; --size) out_ += out_[from++];
+    for (size_t from = out_.size() - offset; size > 0; --size) out_.push_back(out_[from++]);
     return true;
   }
 
   Cursor cursor_;
   const uint64_t size_;  // of the decoded block; out_ never grows beyond it
-  std::string out_;
+  std::vector<std::byte> out_;
 };
 
 // Reads the size and leaves the cursor behind it.
@@ -96,11 +95,11 @@ Result<uint64_t> SnappyDecodedSize(Bytes compressed) {
   return ReadDecodedSize(compressed, cursor);
 }
 
-Result<std::string> DecodeSnappy(Bytes compressed) {
+Result<std::vector<std::byte>> DecodeSnappy(Bytes compressed) {
   Cursor cursor(compressed);
   TB_ASSIGN_OR_RETURN(const uint64_t size, ReadDecodedSize(compressed, cursor));
   const std::string claim = "does not decode to the " + std::to_string(size) + " it claims";
-  if (size / kMaxExpansion > compressed.size()) return Bad(compressed, claim);
+  if (size / kMaxSnappyExpansion > compressed.size()) return Bad(compressed, claim);
   SnappyDecoder decoder(cursor, size);
   if (!decoder.Decode()) return Bad(compressed, claim);
   return decoder.TakeOutput();

@@ -21,8 +21,9 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -32,14 +33,18 @@ namespace tensorbundle::format {
 // The type byte of a block's trailer.
 enum class Compression : uint8_t { kNone = 0, kSnappy = 1 };
 
+// Bytes that one of a Snappy block can become: the densest element is three bytes for a
+// copy of 64.
+constexpr uint64_t kMaxSnappyExpansion = 22;
+
 // The size that a Snappy block says it has once decoded, not yet to be believed.
 //
 // Errors: kBadCompression  it says nothing
 Result<uint64_t> SnappyDecodedSize(Bytes compressed);
 
-// The decoded block.  Allocates SnappyDecodedSize() bytes.
+// The decoded block.  Allocates SnappyDecodedSize() bytes, where that can be.
 //
 // Errors: kBadCompression
-Result<std::string> DecodeSnappy(Bytes compressed);
+Result<std::vector<std::byte>> DecodeSnappy(Bytes compressed);
 
 }  // namespace tensorbundle::format

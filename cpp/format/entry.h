@@ -29,6 +29,8 @@ constexpr size_t kMaxRank = 254;       // TensorShape::MaxDimensions
 // is not even read to its end.
 constexpr size_t kMaxReadDimensions = 1024;
 constexpr size_t kMaxSlices = 131072;  // parts of one tensor
+// Of all slices of one tensor: an extent of two bytes becomes one of sixteen.
+constexpr size_t kMaxExtents = 1u << 20;
 
 using Shape = std::vector<uint64_t>;  // elements per dimension; empty for a scalar
 

@@ -260,6 +260,9 @@ Result<Entry> DecodeEntry(Bytes value) {
   TB_ASSIGN_OR_RETURN(const uint64_t num_elements,
                       NumElements(entry.shape, ElementSize(entry.dtype)));
   if (!raw.slices.empty()) {
+    if (raw.slices.size() * std::max<size_t>(1, entry.shape.size()) > kMaxExtents) {
+      return TooMany("extents of slices", kMaxExtents);
+    }
     for (const Bytes message : raw.slices) {
       TB_ASSIGN_OR_RETURN(Slice slice, ReadSlice(message, entry.shape));
       entry.slices.push_back(std::move(slice));

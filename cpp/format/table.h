@@ -9,15 +9,16 @@
 // The format is LevelDB's table without filters; cpp/FORMAT.md works it out byte by
 // byte.  Ours never compresses; reading accepts Snappy.
 //
-// Ownership: TableBuilder borrows its sink; TableReader borrows the file's bytes,
-// which must outlive it and every value it returned.
+// Ownership: TableBuilder borrows its sink; TableReader owns its source and every block
+// that it has read, so a value lives as long as the reader.
 //
 // Threads: a TableBuilder is used by one thread.  A TableReader may be used by any
 // number of threads at once: a block is checked once, whoever comes first.
 //
-// Trust: TableReader takes a whole file from disk.  Open() reads the footer and the
-// index block only; handles must lie inside the file, in order, without overlap.
-// A data block is checked (checksum, order of keys) when it is first needed.
+// Trust: TableReader takes a whole file from disk.  Open() reads the footer, the metaindex
+// block and the index block; handles must lie inside the file, in order, without overlap.
+// A data block is read and checked (checksum, order of keys) when it is first needed.
+// What was checked is what is used: a copy, which nobody can change or cut short meanwhile.
 
 #pragma once
 
@@ -32,6 +33,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -47,8 +49,8 @@ constexpr uint64_t kBlockSize = 262144;        // TensorFlow's, before it is cut
 constexpr uint32_t kRestartInterval = 16;      // data blocks; the index block has 1
 constexpr uint64_t kMaxBlockSize = 64u << 20;  // decoded bytes we accept in one block
 constexpr uint64_t kMaxValueSize = 32u << 20;  // bytes we write in one value
-constexpr uint64_t kMaxGrowth = 4;             // bytes decoded per byte of the file, plus
-constexpr uint64_t kGrowthAllowance = 64u << 20;
+constexpr uint64_t kMaxGrowth = 2;             // bytes decoded per byte of the file, plus
+constexpr uint64_t kGrowthAllowance = 48u << 20;
 constexpr uint64_t kMaxKeyGrowth = 64;  // bytes of whole keys per byte of a block
 
 struct BlockHandle {
@@ -95,13 +97,24 @@ class TableBuilder {
   std::optional<BlockHandle> pending_handle_;  // a finished block without index entry
 };
 
+// Where a table's bytes come from: a file, or memory.  Any thread may read.
+class TableSource {
+ public:
+  virtual ~TableSource() = default;
+  virtual uint64_t size() const = 0;  // bytes, when it was opened
+  // Fills `out` with the bytes at `offset`, or fails.
+  virtual Status ReadAt(uint64_t offset, MutableBytes out) const = 0;
+};
+
 class TableReader {
  public:
   using Visitor = std::function<Status(std::string_view key, Bytes value)>;
 
   // Errors: kTruncatedIndex, kBadMagic, kBadHandle, kBadBlock, kBadBlockChecksum,
-  //         kBadCompression, kBadKeyOrder, kDuplicateKey, kLimitExceeded,
-  //         kUnsupportedFormat
+  //         kBadCompression, kBadKeyOrder, kDuplicateKey, kLimitExceeded, and whatever the
+  //         source returns
+  static Result<std::unique_ptr<TableReader>> Open(std::unique_ptr<const TableSource> source);
+  // Of bytes in memory, which must outlive the reader.
   static Result<std::unique_ptr<TableReader>> Open(Bytes file);
 
   // The value of `key`, or nothing where there is none.  Reads one block, whose faults,
@@ -118,10 +131,11 @@ class TableReader {
   friend class TableCursor;  // format/table_cursor.h
   friend class TableLookup;  // format/table_lookup.h
 
+  using Block = std::vector<std::byte>;  // decoded, without its trailer
+
   struct CheckedBlock {
-    Status fault;         // why the block cannot be used
-    std::string decoded;  // of a compressed block
-    Bytes contents;
+    Status fault;  // why the block cannot be used
+    Block contents;
   };
   struct DataBlock {
     std::string separator;  // no key in the block is greater
@@ -130,20 +144,26 @@ class TableReader {
     mutable std::atomic<const CheckedBlock*> checked = nullptr;  // the same, published
   };
 
-  explicit TableReader(Bytes file);
+  explicit TableReader(std::unique_ptr<const TableSource> source);
 
-  Result<BlockHandle> ReadFooter() const;
+  struct Footer {
+    BlockHandle metaindex;
+    BlockHandle index;
+  };
+  Result<Footer> ReadFooter() const;
+  Status CheckMetaindexBlock(const BlockHandle& metaindex) const;
   Status ReadIndexBlock(const BlockHandle& index);
   Status AddDataBlock(std::string_view separator, Bytes value, const BlockHandle& index);
   Status CheckPlace(const BlockHandle& handle, const std::string& what) const;
-  Result<Bytes> LoadBlock(const BlockHandle& handle, std::string& decoded) const;
-  Result<Bytes> Decompress(Bytes stored, std::string& decoded) const;
+  Result<Block> LoadBlock(const BlockHandle& handle) const;
+  Result<Block> Decompress(Bytes stored) const;
   Status ChargeMemory(uint64_t size) const;
   Result<BlockReader> CheckedContents(size_t index) const;
   const CheckedBlock* CheckBlock(size_t index) const;
   Status CheckKeys(size_t index, Bytes contents) const;
 
-  Bytes file_;
+  const std::unique_ptr<const TableSource> source_;
+  const uint64_t size_;           // bytes, of the file
   std::deque<DataBlock> blocks_;  // a deque, as atomics do not move
   mutable std::atomic<uint64_t> memory_left_;
   mutable std::array<std::mutex, 16> check_mutexes_;  // shared, as blocks may be very many

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "base/arithmetic.h"
@@ -35,6 +36,21 @@ Status NotAscending(std::string_view key, bool repeats) {
                 "the key " + Quoted(key) + " is less than one that stands before it");
 }
 
+class MemorySource final : public TableSource {
+ public:
+  explicit MemorySource(Bytes bytes) : bytes_(bytes) {}
+
+  uint64_t size() const override { return bytes_.size(); }
+  Status ReadAt(uint64_t offset, MutableBytes out) const override {
+    TB_ASSIGN_OR_RETURN(const Bytes part, Subspan(bytes_, offset, out.size()));
+    std::copy(part.begin(), part.end(), out.begin());
+    return Status();
+  }
+
+ private:
+  const Bytes bytes_;
+};
+
 Status OverLimit(uint64_t size) {
   return Status(Code::kLimitExceeded, "a block of " + std::to_string(size) +
                                           " bytes; the limit is " +
@@ -43,49 +59,66 @@ Status OverLimit(uint64_t size) {
 
 }  // namespace
 
-// A file's size is below 2^63, so the product could only wrap for a span that is not
+// A file's size is below 2^63, so the product could only wrap for a source that is not
 // a file.
-TableReader::TableReader(Bytes file)
-    : file_(file),
-      memory_left_(CheckedMultiply(file.size(), kMaxGrowth).value_or(UINT64_MAX / 2) +
+TableReader::TableReader(std::unique_ptr<const TableSource> source)
+    : source_(std::move(source)),
+      size_(source_->size()),
+      memory_left_(CheckedMultiply(size_, kMaxGrowth).value_or(UINT64_MAX / 2) +
                    kGrowthAllowance) {}
 
 Result<std::unique_ptr<TableReader>> TableReader::Open(Bytes file) {
-  if (file.size() < kFooterSize) {
-    return Status(Code::kTruncatedIndex, "the file has " + std::to_string(file.size()) +
+  return Open(std::make_unique<MemorySource>(file));
+}
+
+Result<std::unique_ptr<TableReader>> TableReader::Open(
+    std::unique_ptr<const TableSource> source) {
+  std::unique_ptr<TableReader> reader(new TableReader(std::move(source)));
+  if (reader->size_ < kFooterSize) {
+    return Status(Code::kTruncatedIndex, "the file has " + std::to_string(reader->size_) +
                                              " bytes, its footer alone should have " +
                                              std::to_string(kFooterSize));
   }
-  std::unique_ptr<TableReader> reader(new TableReader(file));
-  const uint64_t footer_offset = file.size() - kFooterSize;
-  auto index = reader->ReadFooter();
-  if (!index.ok()) return std::move(index).status().WithOffset(footer_offset);
-  Status status = reader->ReadIndexBlock(*index);
-  if (!status.ok()) return std::move(status).WithOffset(index->offset);
+  const uint64_t footer_offset = reader->size_ - kFooterSize;
+  const auto footer = reader->ReadFooter();
+  if (!footer.ok()) return footer.status().WithOffset(footer_offset);
+  TB_RETURN_IF_ERROR(reader->ReadIndexBlock(footer->index).WithOffset(footer->index.offset));
+  TB_RETURN_IF_ERROR(
+      reader->CheckMetaindexBlock(footer->metaindex).WithOffset(footer->metaindex.offset));
   return reader;
 }
 
-// The handle of the index block.
-Result<BlockHandle> TableReader::ReadFooter() const {
-  const Bytes footer = file_.last(kFooterSize);
+Result<TableReader::Footer> TableReader::ReadFooter() const {
+  std::array<std::byte, kFooterSize> bytes;
+  TB_RETURN_IF_ERROR(source_->ReadAt(size_ - kFooterSize, bytes));
+  const Bytes footer(bytes);
   const uint64_t magic = LoadFixed64(footer.last(sizeof(kTableMagic)));
   if (magic != kTableMagic) {
     return Status(Code::kBadMagic, "the last 8 bytes are not the magic of an index file");
   }
   Cursor cursor(footer.first(kFooterSize - sizeof(kTableMagic)));
-  BlockHandle metaindex;  // never read, as it is for filters, which we have no use for
-  BlockHandle index;
-  if (!ReadHandle(cursor, metaindex) || !ReadHandle(cursor, index)) {
+  Footer handles;
+  if (!ReadHandle(cursor, handles.metaindex) || !ReadHandle(cursor, handles.index)) {
     return Status(Code::kBadHandle, "the footer's handles are not varints");
   }
-  TB_RETURN_IF_ERROR(CheckPlace(metaindex, "the metaindex block"));
-  TB_RETURN_IF_ERROR(CheckPlace(index, "the index block"));
-  return index;
+  TB_RETURN_IF_ERROR(CheckPlace(handles.metaindex, "the metaindex block"));
+  TB_RETURN_IF_ERROR(CheckPlace(handles.index, "the index block"));
+  return handles;
+}
+
+// It is for filters, which we have no use for; but damage is damage.
+Status TableReader::CheckMetaindexBlock(const BlockHandle& metaindex) const {
+  TB_ASSIGN_OR_RETURN(const Block contents, LoadBlock(metaindex));
+  TB_ASSIGN_OR_RETURN(const BlockReader block, BlockReader::Open(contents));
+  BlockIterator entry(block);
+  while (entry.Next()) {
+  }
+  return entry.status();
 }
 
 // Each handle is compared with the file's size before anything is read through it.
 Status TableReader::CheckPlace(const BlockHandle& handle, const std::string& what) const {
-  const uint64_t limit = file_.size() - kFooterSize;
+  const uint64_t limit = size_ - kFooterSize;
   if (handle.offset > limit || handle.size > limit - handle.offset ||
       kBlockTrailerSize > limit - handle.offset - handle.size) {
     return Status(Code::kBadHandle, what + ", " + Describe(handle) +
@@ -96,8 +129,7 @@ Status TableReader::CheckPlace(const BlockHandle& handle, const std::string& wha
 }
 
 Status TableReader::ReadIndexBlock(const BlockHandle& index) {
-  std::string decoded;
-  TB_ASSIGN_OR_RETURN(const Bytes contents, LoadBlock(index, decoded));
+  TB_ASSIGN_OR_RETURN(const Block contents, LoadBlock(index));
   TB_ASSIGN_OR_RETURN(const BlockReader block, BlockReader::Open(contents));
   BlockIterator entry(block);
   while (entry.Next()) {
@@ -131,7 +163,7 @@ Status TableReader::AddDataBlock(std::string_view separator, Bytes value,
       return NotAscending(separator, separator == previous.separator);
     }
   }
-  TB_RETURN_IF_ERROR(ChargeMemory(separator.size()));
+  TB_RETURN_IF_ERROR(ChargeMemory(separator.size() + sizeof(DataBlock)));
   DataBlock& block = blocks_.emplace_back();
   block.separator = separator;
   block.handle = handle;
@@ -145,42 +177,41 @@ Status TableReader::ChargeMemory(uint64_t size) const {
     if (size > left) {
       return Status(Code::kLimitExceeded,
                     "the decoded index would take more than " + std::to_string(kMaxGrowth) +
-                        " times the file's " + std::to_string(file_.size()) + " bytes and " +
+                        " times the file's " + std::to_string(size_) + " bytes and " +
                         std::to_string(kGrowthAllowance));
     }
   } while (!memory_left_.compare_exchange_weak(left, left - size, std::memory_order_relaxed));
   return Status();
 }
 
-// The checked and decoded bytes of a block; `decoded` owns them where the block is
-// compressed, else they are the file's.
+// The checked and decoded bytes of a block.
 //
 // REQUIRES: CheckPlace(handle) was OK
-Result<Bytes> TableReader::LoadBlock(const BlockHandle& handle, std::string& decoded) const {
+Result<TableReader::Block> TableReader::LoadBlock(const BlockHandle& handle) const {
   if (handle.size > kMaxBlockSize) return OverLimit(handle.size);
-  TB_ASSIGN_OR_RETURN(const Bytes with_type, Subspan(file_, handle.offset, handle.size + 1));
-  TB_ASSIGN_OR_RETURN(const Bytes stored_crc,
-                      Subspan(file_, handle.offset + with_type.size(), sizeof(uint32_t)));
-  const checksum::MaskedCrc32c stored(LoadFixed32(stored_crc));
+  Block stored(handle.size + kBlockTrailerSize);
+  TB_RETURN_IF_ERROR(source_->ReadAt(handle.offset, stored));
+  const Bytes with_type = Bytes(stored).first(handle.size + 1);
+  const checksum::MaskedCrc32c expected(LoadFixed32(Bytes(stored).last(sizeof(uint32_t))));
   const checksum::MaskedCrc32c computed = checksum::Mask(checksum::Compute(with_type));
-  if (stored != computed) {
+  if (expected != computed) {
     return Status(Code::kBadBlockChecksum, "the block's checksum is " + Hex(computed.value()) +
-                                               ", stored is " + Hex(stored.value()));
+                                               ", stored is " + Hex(expected.value()));
   }
-  const Bytes contents = with_type.first(handle.size);
   const auto type = std::to_integer<uint8_t>(with_type.back());
-  if (type == static_cast<uint8_t>(Compression::kNone)) return contents;
-  if (type == static_cast<uint8_t>(Compression::kSnappy)) return Decompress(contents, decoded);
+  stored.resize(handle.size);
+  if (type == static_cast<uint8_t>(Compression::kNone)) return stored;
+  if (type == static_cast<uint8_t>(Compression::kSnappy)) return Decompress(stored);
   return Status(Code::kBadCompression,
                 "compression type " + std::to_string(type) + " is not known");
 }
 
-Result<Bytes> TableReader::Decompress(Bytes stored, std::string& decoded) const {
+Result<TableReader::Block> TableReader::Decompress(Bytes stored) const {
   TB_ASSIGN_OR_RETURN(const uint64_t size, SnappyDecodedSize(stored));
   if (size > kMaxBlockSize) return OverLimit(size);
-  TB_RETURN_IF_ERROR(ChargeMemory(size));
-  TB_ASSIGN_OR_RETURN(decoded, DecodeSnappy(stored));
-  return AsBytes(decoded);
+  // A larger claim than that is false, and the decoder says so before it allocates.
+  TB_RETURN_IF_ERROR(ChargeMemory(std::min(size, stored.size() * kMaxSnappyExpansion)));
+  return DecodeSnappy(stored);
 }
 
 // The block, checked by whoever comes first.
@@ -198,12 +229,11 @@ const TableReader::CheckedBlock* TableReader::CheckBlock(size_t index) const {
   const CheckedBlock* checked = block.checked.load(std::memory_order_relaxed);
   if (checked != nullptr) return checked;  // somebody was faster
   auto fresh = std::make_unique<CheckedBlock>();
-  const auto contents = LoadBlock(block.handle, fresh->decoded);
+  auto contents = LoadBlock(block.handle);
   fresh->fault = contents.ok() ? CheckKeys(index, *contents) : contents.status();
   if (fresh->fault.ok()) {
-    fresh->contents = *contents;
+    fresh->contents = std::move(contents).value();
   } else {
-    fresh->decoded = std::string();
     fresh->fault = std::move(fresh->fault).WithOffset(block.handle.offset);
   }
   block.owned = std::move(fresh);

@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "io/file_identity.h"
 
 namespace tensorbundle::io {
 
@@ -38,12 +39,15 @@ class ReadableFile {
   // REQUIRES: the range and the memory suit granule().  The last granule of the file may
   //           be asked for whole: what `out` then holds past the end is undefined
   //
-  // Errors: kOutOfBounds      the file ends before offset + out.size()
-  //         kInvalidArgument  a misaligned request (asserted in debug builds)
+  // Errors: kOutOfBounds             the file ended before offset + out.size() already
+  //                                  when it was opened
+  //         kConcurrentModification  it has become shorter since
+  //         kInvalidArgument         a misaligned request (asserted in debug builds)
   virtual Status ReadAt(uint64_t offset, MutableBytes out) const = 0;
 
   virtual uint64_t size() const = 0;  // bytes, when it was opened
   virtual const std::string& path() const = 0;
+  virtual FileIdentity identity() const = 0;
 
   // What a queue needs that hands transfers to the kernel itself: the open descriptor,
   // which stays the file's, or -1 where there is none and ReadAt() is the only way.

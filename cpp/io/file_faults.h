@@ -26,6 +26,16 @@ constexpr uint64_t AvailableFrom(uint64_t offset, uint64_t file_size) {
 // kOutOfBounds: `size` bytes were wanted at `offset`, `available` are there.
 Status NotInFile(const std::string& path, uint64_t offset, uint64_t size, uint64_t available);
 
+// What a read got of what it asked for; `file_size` is that of the file when it was opened.
+struct ShortCount {
+  uint64_t wanted = 0;  // bytes
+  uint64_t found = 0;
+  uint64_t file_size = 0;
+};
+
+// NotInFile(), or kConcurrentModification where the file had those bytes when it was opened.
+Status ShortRead(const std::string& path, uint64_t offset, const ShortCount& count);
+
 // kNotRegularFile; `found` as in "a directory".
 Status NotRegularFile(const std::string& path, const std::string& found);
 

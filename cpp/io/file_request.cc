@@ -57,7 +57,8 @@ Status ReadOutcome(const Request& request, const Transferred& done) {
         .WithOffset(request.offset + done.size);
   }
   if (done.size >= request.goal.needed) return Status();
-  return NotInFile(request.path, request.offset, request.size, done.size);
+  return ShortRead(request.path, request.offset,
+                   {request.goal.needed, done.size, request.file_size});
 }
 
 Status WriteOutcome(const Request& request, const Transferred& done) {

@@ -36,10 +36,12 @@ struct Request {
   uint64_t offset;
   uint64_t size;  // bytes
   TransferGoal goal;
+  uint64_t file_size = 0;  // of a file that is read: bytes, when it was opened
 };
 
-// Errors: kSystem       a call failed; the offset says where
-//         kOutOfBounds  the file has become shorter since it was opened
+// Errors: kSystem                  a call failed; the offset says where
+//         kConcurrentModification  the file has become shorter since it was opened
+//         kOutOfBounds             it was shorter already then
 Status ReadOutcome(const Request& request, const Transferred& done);
 
 // Errors: kSystem  a call failed, or wrote nothing (EIO); the offset says where

@@ -43,7 +43,7 @@ class MappedFile {
   //
   // Errors: kSystem          open, fstat, mmap or pread failed (ENOENT: no such file)
   //         kNotRegularFile  a directory, FIFO, socket or device (never blocks)
-  //         kOutOfBounds     the file shrank while it was read
+  //         kConcurrentModification  the file shrank while it was read
   static Result<std::shared_ptr<const MappedFile>> Open(
       const std::string& path, MapAccess access = MapAccess::kReadOnly);
 

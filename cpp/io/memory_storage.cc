@@ -12,6 +12,10 @@
 namespace tensorbundle::io {
 namespace {
 
+FileIdentity IdentityOf(const MemoryFile& file) {
+  return {0, reinterpret_cast<uintptr_t>(&file)};
+}
+
 class MemoryReadableFile final : public ReadableFile {
  public:
   MemoryReadableFile(std::string path, std::shared_ptr<const MemoryFile> file)
@@ -20,6 +24,7 @@ class MemoryReadableFile final : public ReadableFile {
   Status ReadAt(uint64_t offset, MutableBytes out) const override;
   uint64_t size() const override { return size_; }
   const std::string& path() const override { return path_; }
+  FileIdentity identity() const override { return IdentityOf(*file_); }
 
  private:
   const std::string path_;
@@ -94,10 +99,8 @@ class MemoryStorage final : public Storage {
 Status MemoryReadableFile::ReadAt(uint64_t offset, MutableBytes out) const {
   const bool nothing_past_the_end = out.empty() && offset > size_;
   const uint64_t size = file_->ReadAt(offset, out);
-  if (size < out.size() || nothing_past_the_end) {
-    return NotInFile(path_, offset, out.size(), size);
-  }
-  return Status();
+  if (size == out.size() && !nothing_past_the_end) return Status();
+  return ShortRead(path_, offset, {out.size(), size, size_});
 }
 
 Status MemoryWritableFile::CheckOpen(std::string_view operation) const {

@@ -21,7 +21,7 @@ Status PosixReadableFile::ReadAt(uint64_t offset, MutableBytes out) const {
     return ::pread(file_.fd.get(), part.data(), part.size(), static_cast<off_t>(at));
   };
   const Transferred done = TransferAll(out, offset, goal, read);
-  return ReadOutcome({"pread", path_, offset, out.size(), goal}, done);
+  return ReadOutcome({"pread", path_, offset, out.size(), goal, size()}, done);
 }
 
 PosixWritableFile::PosixWritableFile(std::string path, UniqueFd fd, Granule granule)
@@ -43,7 +43,7 @@ Status PosixWritableFile::WriteAt(uint64_t offset, Bytes bytes) {
     return ::pwrite(fd_.get(), part.data(), part.size(), static_cast<off_t>(at));
   };
   const Transferred done = TransferAll(bytes, offset, goal, write);
-  return WriteOutcome({"pwrite", path_, offset, bytes.size(), goal}, done);
+  return WriteOutcome({"pwrite", path_, offset, bytes.size(), goal, 0}, done);
 }
 
 Status PosixWritableFile::Truncate(uint64_t size) {

@@ -19,6 +19,7 @@ class PosixReadableFile final : public ReadableFile {
   Granule granule() const override { return granule_; }
   Status ReadAt(uint64_t offset, MutableBytes out) const override;
   uint64_t size() const override { return file_.size; }
+  FileIdentity identity() const override { return file_.identity; }
   const std::string& path() const override { return path_; }
   int descriptor() const override { return file_.fd.get(); }
 

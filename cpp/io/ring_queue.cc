@@ -23,6 +23,7 @@ struct Piece {
   TransferQueue::Ticket ticket = 0;
   const std::string* path = nullptr;  // the file's, which outlives the transfer
   bool is_write = false;
+  uint64_t file_size = 0;  // of a file that is read: bytes, when it was opened
   int fd = -1;
   uint64_t offset = 0;
   MutableBytes memory;
@@ -33,8 +34,8 @@ struct Piece {
 
 Status OutcomeOf(const Piece& piece) {
   const auto operation = piece.is_write ? "io_uring write" : "io_uring read";
-  const Request request = {operation, *piece.path, piece.offset, piece.memory.size(),
-                           piece.goal};
+  const Request request = {operation,           *piece.path, piece.offset,
+                           piece.memory.size(), piece.goal,  piece.file_size};
   return piece.is_write ? WriteOutcome(request, piece.done) : ReadOutcome(request, piece.done);
 }
 
@@ -125,6 +126,7 @@ Result<TransferQueue::Ticket> RingQueue::SubmitRead(const ReadableFile& file, ui
   if (!goal.ok()) return Finish(goal.status());
   Piece whole;
   whole.path = &file.path();
+  whole.file_size = file.size();
   whole.fd = file.descriptor();
   whole.offset = offset;
   whole.memory = out;

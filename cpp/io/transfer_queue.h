@@ -37,7 +37,7 @@ class TransferQueue {
 
   // Starts to fill `out` from `offset`.
   //
-  // Errors: as above; kOutOfBounds (when waited for)  the file ends before
+  // Errors: as above; those of ReadableFile::ReadAt(), some only when waited for
   virtual Result<Ticket> SubmitRead(const ReadableFile& file, uint64_t offset,
                                     MutableBytes out) = 0;
 

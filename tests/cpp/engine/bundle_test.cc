@@ -1,11 +1,16 @@
 #include "engine/bundle.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
 
 #include "engine/tensors.h"
 #include "format/naming.h"
 #include "format/slices.h"
 #include "format/table.h"
+#include "io/posix_storage.h"
+#include "io/temp_directory.h"
 
 namespace tensorbundle::engine {
 namespace {
@@ -112,6 +117,54 @@ TEST_F(BundleTest, ATruncatedIndexIsRefusedWithItsPath) {
   const Status status = Bundle::Open(storage_, "x").status();
   EXPECT_EQ(status.code(), Code::kTruncatedIndex);
   EXPECT_EQ(status.path(), "x.index");
+}
+
+// A file that is read, not mapped, when it is cut short or changed: told, whatever is asked.
+class OpenIndexTest : public BundleTest {
+ protected:
+  OpenIndexTest() : directory_(), posix_(io::MakePosixStorage()) {}
+
+  // An index of two blocks, of which the second is not needed to open it.
+  std::unique_ptr<Bundle> OpenTwoBlocks() {
+    TestTensors tensors;
+    for (int i = 0; i < 60; ++i) {
+      tensors.Add(std::string(1, static_cast<char>('A' + i)) + std::string(10'000, 'n'), 1);
+    }
+    EXPECT_TRUE(Save(*posix_, Prefix(), tensors.views(), {}).ok());
+    return std::move(*Bundle::Open(posix_, Prefix()));
+  }
+
+  std::string Prefix() const { return directory_.Path("x"); }
+
+  io::TempDirectory directory_;
+  const std::shared_ptr<io::Storage> posix_;
+};
+
+TEST_F(OpenIndexTest, AnIndexThatIsCutShortIsToldByEveryQuestion) {
+  const auto bundle = OpenTwoBlocks();
+  ASSERT_EQ(::truncate(format::IndexPath(Prefix()).c_str(), 0), 0);
+  const auto all = bundle->ForEach([](auto, const auto&) { return Status(); });
+  for (const Status& status : {all, bundle->ForEachName([](auto) { return Status(); }),
+                               bundle->Find("z" + std::string(10'000, 'n')).status()}) {
+    EXPECT_EQ(status.code(), Code::kConcurrentModification) << status.ToString();
+    EXPECT_EQ(status.path(), format::IndexPath(Prefix()));
+    EXPECT_TRUE(status.offset().has_value());
+  }
+  EXPECT_TRUE(bundle->Find("A" + std::string(10'000, 'n')).ok());  // read before
+}
+
+TEST_F(OpenIndexTest, WhatWasCheckedIsWhatIsUsed) {
+  const auto bundle = OpenTwoBlocks();
+  const std::string name = "A" + std::string(10'000, 'n');
+  const auto before = bundle->Find(name);
+  std::FILE* const file = std::fopen(format::IndexPath(Prefix()).c_str(), "r+b");
+  ASSERT_NE(file, nullptr);
+  const std::string garbage(200'000, '\xff');
+  EXPECT_EQ(std::fwrite(garbage.data(), 1, garbage.size(), file), garbage.size());
+  std::fclose(file);
+  const auto after = bundle->Find(name);
+  ASSERT_TRUE(after.ok()) << after.status().ToString();
+  EXPECT_EQ(*after, *before);
 }
 
 TEST_F(BundleTest, OneBadEntryLeavesTheOthersReadable) {

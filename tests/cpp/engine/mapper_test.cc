@@ -68,7 +68,7 @@ class MapperTest : public ::testing::Test {
 
 TEST_F(MapperTest, ALocalDiskIsMapped) {
   ExpectMapped(Map(MapPolicy::kLocal));
-  EXPECT_EQ(storage_->calls(Operation::kMap), 3u);  // the index and both shards, once each
+  EXPECT_EQ(storage_->calls(Operation::kMap), 2u);  // both shards, once each
   ExpectMapped(Map(MapPolicy::kAlways));
 }
 
@@ -78,13 +78,13 @@ TEST_F(MapperTest, OnANetworkFileSystemNothingIsMappedAndTheReasonNamesIt) {
   ASSERT_TRUE(mapped.ok());
   for (const auto& view : mapped->views) EXPECT_FALSE(view.has_value());
   EXPECT_NE(mapped->reason.find("nfs is no local disk"), std::string::npos);
-  EXPECT_EQ(storage_->calls(Operation::kMap), 0u) << "the index is not mapped either";
+  EXPECT_EQ(storage_->calls(Operation::kMap), 0u);
 }
 
 TEST_F(MapperTest, AskedForInSoManyWordsANetworkFileSystemIsMapped) {
   storage_->PretendFileSystem("d/", kNetwork);
   ExpectMapped(Map(MapPolicy::kAlways));
-  EXPECT_EQ(storage_->calls(Operation::kMap), 2u) << "not the index: nobody asked for that";
+  EXPECT_EQ(storage_->calls(Operation::kMap), 2u);
 }
 
 TEST_F(MapperTest, NotAskedForNothingIsMapped) {
@@ -92,7 +92,7 @@ TEST_F(MapperTest, NotAskedForNothingIsMapped) {
   ASSERT_TRUE(mapped.ok());
   for (const auto& view : mapped->views) EXPECT_FALSE(view.has_value());
   EXPECT_NE(mapped->reason, "");
-  EXPECT_EQ(storage_->calls(Operation::kMap), 1u);  // the index, which is on a local disk
+  EXPECT_EQ(storage_->calls(Operation::kMap), 0u);
 }
 
 TEST_F(MapperTest, EachShardIsDecidedByItsOwnFileSystem) {
@@ -111,7 +111,7 @@ TEST_F(MapperTest, AFileSystemThatCannotMapIsRead) {
   const io::Fault cannot{
       .operation = Operation::kMap, .error_number = ENODEV, .for_ever = true};
   storage_->FailCall(cannot);
-  const auto mapped = Map(MapPolicy::kLocal);  // opens the index too
+  const auto mapped = Map(MapPolicy::kLocal);
   ASSERT_TRUE(mapped.ok());
   for (const auto& view : mapped->views) EXPECT_FALSE(view.has_value());
   EXPECT_EQ(mapped->reason, "the file system cannot map files");
@@ -122,7 +122,7 @@ TEST_F(MapperTest, AFileSystemThatCannotMapIsRead) {
 
 TEST_F(MapperTest, AnyOtherFailureToMapIsAnErrorOfTheTensor) {
   const auto bundle = Open();
-  storage_->FailCall({.operation = Operation::kMap, .nth = 2, .error_number = ENOMEM});
+  storage_->FailCall({.operation = Operation::kMap, .nth = 1, .error_number = ENOMEM});
   const Status status =
       MapTensors(*bundle, Requests(*bundle), MapPolicy::kLocal, MapAccess::kReadOnly).status();
   EXPECT_EQ(status.error_number(), ENOMEM);

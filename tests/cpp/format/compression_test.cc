@@ -15,7 +15,7 @@ namespace {
 
 std::string Decoded(std::string_view compressed) {
   auto decoded = DecodeSnappy(AsBytes(compressed));
-  if (decoded.ok()) return *decoded;
+  if (decoded.ok()) return std::string(AsText(*decoded));
   EXPECT_EQ(decoded.status().code(), Code::kBadCompression);
   return "refused";
 }

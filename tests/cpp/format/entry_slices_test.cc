@@ -121,5 +121,17 @@ TEST(EntrySlices, TooManySlicesAreRefused) {
   EXPECT_EQ(CodeOf(slices), Code::kLimitExceeded);
 }
 
+// A slice of rank 254 takes some 500 bytes, and would become 4,000.
+TEST(EntrySlices, TooManyExtentsAreRefusedBeforeTheyAreDecoded) {
+  std::string shape;
+  for (size_t i = 0; i < kMaxRank; ++i) shape += FromHex("12020801");
+  std::string value = FromHex("0801");
+  PutBytesField(value, 2, shape);
+  std::string slice;
+  for (size_t i = 0; i < kMaxRank; ++i) slice += kFullExtent;
+  for (size_t i = 0; i <= kMaxExtents / kMaxRank; ++i) PutBytesField(value, 7, slice);
+  EXPECT_EQ(DecodeEntry(AsBytes(value)).status().code(), Code::kLimitExceeded);
+}
+
 }  // namespace
 }  // namespace tensorbundle::format

@@ -144,14 +144,17 @@ TEST(TableReader, GapsBetweenBlocksAreAccepted) {
   EXPECT_EQ(Find(*OpenTable(file), "b"), "2");
 }
 
-TEST(TableReader, TheMetaindexBlockIsNeverRead) {
+TEST(TableReader, ADamagedMetaindexBlockIsRefused) {
   TableFile table;
   table.AddDataBlock(PlainBlock({{"a", "1"}}), "a");
   std::string file = table.Finish();
   const size_t metaindex = file.find(std::string("\0\0\0\0\1\0\0\0\0\xc0", 10));
   ASSERT_NE(metaindex, std::string::npos);
-  file[metaindex] = 'x';
   EXPECT_EQ(CodeOfTable(file), Code::kOk);
+  file[metaindex] = 'x';
+  const Status status = TableReader::Open(AsBytes(file)).status();
+  EXPECT_EQ(status.code(), Code::kBadBlockChecksum);
+  EXPECT_EQ(status.offset(), metaindex);
 }
 
 TEST(TableReader, OpeningReadsNoDataBlock) {

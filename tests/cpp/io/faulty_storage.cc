@@ -76,6 +76,7 @@ class FaultyReadableFile final : public ReadableFile {
   Granule granule() const override { return wrapped_->granule(); }
   uint64_t size() const override { return wrapped_->size(); }
   const std::string& path() const override { return wrapped_->path(); }
+  FileIdentity identity() const override { return wrapped_->identity(); }
 
  private:
   const ScriptPtr script_;

@@ -121,7 +121,7 @@ TEST_F(KernelRingTest, AFullDiskFailsTheTransferWhereItStopped) {
   if (!failed.empty()) GTEST_SKIP() << failed;
 }
 
-TEST_F(KernelRingTest, AFileThatShrankSinceItWasOpenedIsOutOfBounds) {
+TEST_F(KernelRingTest, AFileThatShrankSinceItWasOpenedIsTold) {
   WriteFile(*storage_, Path("a"), std::string(10000, 'x'));
   const auto file = storage_->OpenDirect(Path("a"));
   ASSERT_OK(file.status());
@@ -129,9 +129,9 @@ TEST_F(KernelRingTest, AFileThatShrankSinceItWasOpenedIsOutOfBounds) {
   const uint64_t size = AlignUp(10000, (*file)->granule().offset);
   const auto queue = storage_->MakeQueue({});
   ASSERT_OK(queue->SubmitRead(**file, 0, memory_.bytes().first(size)).status());
-  ExpectCode(queue->WaitAll(), Code::kOutOfBounds, Path("a"));
+  ExpectCode(queue->WaitAll(), Code::kConcurrentModification, Path("a"));
   const Status status = (*file)->ReadAt(0, memory_.bytes().first(size));
-  ExpectCode(status, Code::kOutOfBounds, Path("a"));
+  ExpectCode(status, Code::kConcurrentModification, Path("a"));
   EXPECT_NE(status.message().find("found 700 before"), std::string::npos);
 }
 

@@ -148,15 +148,17 @@ TEST_F(PosixStorageTest, NoCallLeavesADescriptorOpen) {
   EXPECT_EQ(count(), before);
 }
 
-TEST_F(PosixStorageTest, AFileThatShrankSinceItWasOpenedIsOutOfBounds) {
+TEST_F(PosixStorageTest, AFileThatShrankSinceItWasOpenedIsTold) {
   WriteFile(*storage_, Path("f"), "0123456789");
   const auto reader = storage_->OpenForRead(Path("f"));
   ASSERT_OK(reader.status());
   ASSERT_EQ(::truncate(Path("f").c_str(), 4), 0);
   std::string text(10, '?');
   const Status status = (*reader)->ReadAt(0, std::as_writable_bytes(std::span(text)));
-  ExpectCode(status, Code::kOutOfBounds, Path("f"));
-  EXPECT_EQ(status.message(), "expected 10 bytes, found 4 before the end of the file");
+  ExpectCode(status, Code::kConcurrentModification, Path("f"));
+  EXPECT_EQ(status.message(),
+            "expected 10 bytes, found 4 before the end of the file, which had 10 bytes when "
+            "it was opened");
 }
 
 }  // namespace

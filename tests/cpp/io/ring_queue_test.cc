@@ -134,13 +134,15 @@ TEST_F(RingQueueTest, AWriteThatTakesNothingIsAnError) {
   ExpectSystemError(queue_->Wait(Write(0, 100)), EIO, "/fake");
 }
 
-TEST_F(RingQueueTest, AReadThatEndsEarlyIsOutOfBounds) {
+TEST_F(RingQueueTest, AReadThatEndsEarlyIsTold) {
   log_.answers = {512, 100, 0};
   const FakeReadable reader(4000, {512, 512});
   ASSERT_OK(queue_->SubmitRead(reader, 0, memory_.bytes().first(4096)).status());
   const Status status = queue_->WaitAll();
-  ExpectCode(status, Code::kOutOfBounds, "/fake");
-  EXPECT_EQ(status.message(), "expected 4096 bytes, found 612 before the end of the file");
+  ExpectCode(status, Code::kConcurrentModification, "/fake");
+  EXPECT_EQ(status.message(),
+            "expected 4000 bytes, found 612 before the end of the file, which had 4000 bytes "
+            "when it was opened");
 }
 
 TEST_F(RingQueueTest, AReadToTheEndNeedsOnlyWhatTheFileHas) {

@@ -67,6 +67,7 @@ class FakeReadable final : public ReadableFile {
   }
   uint64_t size() const override { return size_; }
   const std::string& path() const override { return path_; }
+  FileIdentity identity() const override { return {}; }
   int descriptor() const override { return 7; }
 
  private:
