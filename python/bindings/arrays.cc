@@ -3,8 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "bindings/errors.h"
-
 namespace py = pybind11;
 
 namespace tensorbundle::bindings {
@@ -14,12 +12,14 @@ constexpr size_t kNumpyMaxRank = 64;  // NPY_MAXDIMS since NumPy 2.0; 32 before
 
 }  // namespace
 
+Status CheckRank(const format::Shape& shape) {
+  if (shape.size() <= kNumpyMaxRank) return Status();
+  return Status(Code::kUnsupportedRank,
+                "NumPy has no arrays of rank " + std::to_string(shape.size()));
+}
+
 py::array MakeArray(const py::dtype& dtype, const format::Shape& shape, Bytes bytes,
                     const py::object& owner, bool writable) {
-  if (shape.size() > kNumpyMaxRank) {
-    ThrowIfError(Status(Code::kUnsupportedRank,
-                        "NumPy has no arrays of rank " + std::to_string(shape.size())));
-  }
   const std::vector<py::ssize_t> dims(shape.begin(), shape.end());
   py::array array(dtype, dims, {}, bytes.data(), owner);
   // As pybind11 itself does for Eigen: a call of setflags() costs as much as the array.

@@ -27,9 +27,13 @@ pybind11::capsule MakeOwner(std::shared_ptr<T> owner) {
   return capsule;
 }
 
+// Errors: kUnsupportedRank  NumPy has no arrays of so many dimensions
+Status CheckRank(const format::Shape& shape);
+
 // A view of `bytes` as an array of `dtype` in C order; `owner` becomes its base.
 //
-// REQUIRES: bytes.size() is the shape's product times the dtype's size
+// REQUIRES: bytes.size() is the shape's product times the dtype's size; CheckRank(shape)
+//           is OK
 pybind11::array MakeArray(const pybind11::dtype& dtype, const format::Shape& shape,
                           Bytes bytes, const pybind11::object& owner, bool writable);
 

@@ -94,6 +94,7 @@ class PyBundle {
                 const ReadArguments& arguments) const {
     const std::vector<engine::ReadRequest> requests = MakeRequests(names);
     engine::MappedTensors mapped = MapAll(requests, how);
+    DropLists(requests, mapped.views);
     const py::list misaligned = DropMisaligned(names, requests, dtypes, mapped.views);
     std::vector<engine::ReadRequest> to_read = Absent(requests, mapped.views);
     Check(to_read);
@@ -114,13 +115,11 @@ class PyBundle {
       const Bytes bytes = is_mapped ? mapped.views[i]->bytes : Bytes(to_read[own++].out);
       total_bytes += request.entry.size;
       if (IsList(request.entry)) {
-        arrays.append(
-            ElementsToPython(request, bytes, bundle_->byte_order(), arguments.verify));
+        arrays.append(Elements(request, bytes, arguments.verify));
         continue;
       }
       if (is_mapped) mapped_bytes += request.entry.size;
-      arrays.append(MakeArray(DTypeOf(request.entry, dtypes), request.entry.shape, bytes,
-                              owners.Of(mapped.views[i]), how.writable));
+      arrays.append(Array(request, bytes, dtypes, owners.Of(mapped.views[i]), how.writable));
     }
     py::dict report = ReportToPython(read);
     report["read_bytes"] = read.bytes;
@@ -151,13 +150,11 @@ class PyBundle {
     for (size_t i = 0; i < requests.size(); ++i) {
       const engine::ReadRequest& request = requests[i];
       if (IsList(request.entry)) {
-        arrays.append(
-            ElementsToPython(request, request.out, bundle_->byte_order(), arguments.verify));
+        arrays.append(Elements(request, request.out, arguments.verify));
       } else if (!into[i].is_none()) {
         arrays.append(into[i]);
       } else {
-        arrays.append(MakeArray(DTypeOf(request.entry, dtypes), request.entry.shape,
-                                request.out, owner, true));
+        arrays.append(Array(request, request.out, dtypes, owner, true));
       }
     }
     return py::make_tuple(arrays, ReportToPython(report));
@@ -192,6 +189,29 @@ class PyBundle {
 
  private:
   using NamedEntry = std::pair<std::string, Result<Entry>>;
+
+  // Names the place of what could not be made of a tensor's bytes.
+  Status Placed(const engine::ReadRequest& request, Status status) const {
+    return std::move(status)
+        .WithKey(request.name)
+        .WithShard(request.entry.shard_id)
+        .WithOffset(request.entry.offset)
+        .WithPath(bundle_->ShardPath(request.entry.shard_id));
+  }
+
+  py::list Elements(const engine::ReadRequest& request, Bytes stored, bool verify) const {
+    ThrowIfError(Placed(request, CheckRank(request.entry.shape)));
+    auto elements = ElementsToPython(request, stored, bundle_->byte_order(), verify);
+    if (!elements.ok()) ThrowIfError(Placed(request, std::move(elements).status()));
+    return std::move(elements).value();
+  }
+
+  py::array Array(const engine::ReadRequest& request, Bytes bytes, const py::dict& dtypes,
+                  const py::object& owner, bool writable) const {
+    ThrowIfError(Placed(request, CheckRank(request.entry.shape)));
+    return MakeArray(DTypeOf(request.entry, dtypes), request.entry.shape, bytes, owner,
+                     writable);
+  }
 
   std::vector<NamedEntry> AllEntries() const {
     std::vector<NamedEntry> entries;

@@ -3,7 +3,6 @@
 #include <string_view>
 #include <utility>
 
-#include "bindings/errors.h"
 
 namespace py = pybind11;
 
@@ -39,19 +38,13 @@ py::tuple EntryToPython(const Entry& entry) {
                         checksum::Unmask(entry.crc32c).value(), SlicesToPython(entry.slices));
 }
 
-py::list ElementsToPython(const engine::ReadRequest& request, Bytes stored, std::endian order,
-                          bool verify) {
-  auto elements = format::DecodeElements(request.entry, stored, order, verify);
-  if (!elements.ok()) {
-    ThrowIfError(std::move(elements)
-                     .status()
-                     .WithKey(request.name)
-                     .WithShard(request.entry.shard_id)
-                     .WithOffset(request.entry.offset));
-  }
-  py::list out(elements->size());
-  for (size_t i = 0; i < elements->size(); ++i) {
-    const std::string_view text = AsText((*elements)[i]);
+Result<py::list> ElementsToPython(const engine::ReadRequest& request, Bytes stored,
+                                  std::endian order, bool verify) {
+  TB_ASSIGN_OR_RETURN(const auto elements,
+                      format::DecodeElements(request.entry, stored, order, verify));
+  py::list out(elements.size());
+  for (size_t i = 0; i < elements.size(); ++i) {
+    const std::string_view text = AsText(elements[i]);
     out[i] = py::bytes(text.data(), text.size());
   }
   return out;

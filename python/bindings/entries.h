@@ -9,6 +9,7 @@
 #include <bit>
 
 #include "base/bytes.h"
+#include "base/result.h"
 #include "engine/reader.h"
 #include "format/elements.h"
 #include "format/entry.h"
@@ -22,7 +23,9 @@ inline bool IsList(const format::Entry& entry) { return !format::HasElementSize(
 pybind11::tuple EntryToPython(const format::Entry& entry);
 
 // The elements of a tensor that IsList(), in C order.
-pybind11::list ElementsToPython(const engine::ReadRequest& request, Bytes stored,
-                                std::endian order, bool verify);
+//
+// Errors: those of format::DecodeElements()
+Result<pybind11::list> ElementsToPython(const engine::ReadRequest& request, Bytes stored,
+                                        std::endian order, bool verify);
 
 }  // namespace tensorbundle::bindings

@@ -48,14 +48,18 @@ py::dtype DTypeOf(const format::Entry& entry, const py::dict& dtypes) {
   return py::reinterpret_borrow<py::dtype>(dtypes[py::int_(static_cast<int>(entry.dtype))]);
 }
 
+void DropLists(const std::vector<engine::ReadRequest>& requests, engine::Views& views) {
+  for (size_t i = 0; i < views.size(); ++i) {
+    if (IsList(requests[i].entry)) views[i].reset();
+  }
+}
+
 py::list DropMisaligned(const py::list& names,
                         const std::vector<engine::ReadRequest>& requests,
                         const py::dict& dtypes, engine::Views& views) {
   py::list misaligned;
   for (size_t i = 0; i < views.size(); ++i) {
-    if (!views[i].has_value() || views[i]->bytes.empty() || IsList(requests[i].entry)) {
-      continue;
-    }
+    if (!views[i].has_value() || views[i]->bytes.empty()) continue;
     const auto alignment =
         static_cast<uint64_t>(DTypeOf(requests[i].entry, dtypes).alignment());
     if (IsAligned(views[i]->bytes.data(), alignment)) continue;
@@ -77,7 +81,7 @@ std::vector<engine::ReadRequest> Absent(const std::vector<engine::ReadRequest>& 
 void AddToVerify(const std::vector<engine::ReadRequest>& requests, const engine::Views& views,
                  std::vector<engine::ReadRequest>& to_read) {
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (views[i].has_value() && !IsList(requests[i].entry)) to_read.push_back(requests[i]);
+    if (views[i].has_value()) to_read.push_back(requests[i]);
   }
 }
 

@@ -30,6 +30,10 @@ MapArguments MapArgumentsFromNames(std::string_view policy, std::string_view pre
 
 pybind11::dtype DTypeOf(const format::Entry& entry, const pybind11::dict& dtypes);
 
+// Takes away the views of strings and variants: their elements are copied to Python objects, and
+// to copy from a map is to die of SIGBUS where its file was cut short.
+void DropLists(const std::vector<engine::ReadRequest>& requests, engine::Views& views);
+
 // Takes away the views whose addresses do not suit NumPy's dtype; gives their names.
 pybind11::list DropMisaligned(const pybind11::list& names,
                               const std::vector<engine::ReadRequest>& requests,
@@ -39,8 +43,7 @@ pybind11::list DropMisaligned(const pybind11::list& names,
 std::vector<engine::ReadRequest> Absent(const std::vector<engine::ReadRequest>& requests,
                                         const engine::Views& views);
 
-// Appends those with a view, to be verified only; not strings and variants, which are
-// verified when they are decoded.
+// Appends those with a view, to be verified only.
 void AddToVerify(const std::vector<engine::ReadRequest>& requests, const engine::Views& views,
                  std::vector<engine::ReadRequest>& to_read);
 

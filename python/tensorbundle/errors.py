@@ -1,14 +1,17 @@
 """What can go wrong, by name.
 
 ``BundleError`` is the base of everything that is particular to bundles. What the
-operating system refuses is an ``OSError`` with its errno; a wrong argument is a
-``ValueError`` or ``TypeError``; a name that is not there is also a ``KeyError``.
+operating system refuses is an ``OSError`` with its errno, which has the same attributes
+(`BundleError` tells them) where it comes from a bundle's file, and the code ``"System"``; a
+wrong argument is a ``ValueError`` or ``TypeError``; a name that is not there is also a
+``KeyError``.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from typing import Any
 
 __all__ = [
     "BundleError",
@@ -20,6 +23,7 @@ __all__ = [
     "MissingShardError",
     "MissingTensorError",
     "RestoreMismatchError",
+    "StateFileError",
     "UnmatchedError",
     "UnsupportedError",
 ]
@@ -78,6 +82,10 @@ class CorruptionError(BundleError):
 
 class MissingShardError(CorruptionError, FileNotFoundError):
     """The index names a data file that does not exist."""
+
+
+class StateFileError(CorruptionError, ValueError):
+    """A ``checkpoint`` file is not what it should be."""
 
 
 class CheckpointGoneError(BundleError, FileNotFoundError):
@@ -143,7 +151,8 @@ def exception_from_status(
 ) -> Exception:
     """Make the exception for a failure in the core, which calls this."""
     if code == "System":
-        return _os_error(detail, error_number, path, key)
+        place = {"path": path, "key": key, "shard": shard, "offset": offset}
+        return _os_error(detail, error_number, place)
     if code == "InvalidArgument":
         return ValueError(message)
     kind = _BY_CODE.get(code, BundleError)
@@ -157,7 +166,11 @@ def exception_from_status(
     )
 
 
-def _os_error(detail: str, error_number: int, path: str | None, key: str | None) -> OSError:
-    # OSError(errno, ...) makes itself a FileNotFoundError, PermissionError and so on.
+def _os_error(detail: str, error_number: int, place: dict[str, Any]) -> OSError:
+    # OSError(errno, ...) makes itself a FileNotFoundError, PermissionError and so on, so
+    # that no class of ours can have the attributes.
+    key, path = place["key"], place["path"]
     text = detail if key is None else f"{detail} (tensor {key!r})"
-    return OSError(error_number or errno.EIO, text, path or os.curdir)
+    error = OSError(error_number or errno.EIO, text, path or os.curdir)
+    error.__dict__.update(code="System", detail=detail, **place)
+    return error

@@ -38,8 +38,9 @@ def explain_missing(error: FileNotFoundError, prefix: str) -> None:
     """Raise the same error with what the user may have meant, where that can be told."""
     hint = _hint(prefix)
     if hint is not None:
-        reason = f"{error.strerror}; {hint}"
-        raise FileNotFoundError(error.errno, reason, error.filename) from None
+        told = FileNotFoundError(error.errno, f"{error.strerror}; {hint}", error.filename)
+        told.__dict__.update(error.__dict__)
+        raise told from None
 
 
 def _hint(prefix: str) -> str | None:

@@ -129,18 +129,24 @@ def _with_string_arrays(
         if isinstance(value, list):
             array = np.empty(len(value), dtype=object)
             array[:] = value
-            values[i] = _reshaped(array, names[i], core.find(names[i])[1])
+            values[i] = _reshaped(core, names[i], array)
     return values
 
 
-def _reshaped(array: Array, name: str, shape: tuple[int, ...]) -> Array:
+def _reshaped(core: _core.Bundle, name: str, array: Array) -> Array:
+    _, shape, shard, offset, *_ = core.find(name)
     try:
         return array.reshape(shape)
-    except ValueError as error:  # more dimensions than NumPy has, or an empty giant
+    except ValueError as error:  # an empty giant
+        path, detail = core.shard_path(shard), f"NumPy has no array of shape {shape}: {error}"
         raise UnsupportedError(
-            f"tensor {name!r}: NumPy has no array of shape {shape}: {error}",
+            f"{path}: tensor {name!r}: {detail}",
             code="UnsupportedRank",
+            detail=detail,
+            path=path,
             key=name,
+            shard=shard,
+            offset=offset,
         ) from None
 
 
@@ -157,4 +163,4 @@ def _names_explained(core: _core.Bundle) -> Iterator[None]:
         raise
     except UnicodeEncodeError as error:
         message = f"{error.object!r} is not in the bundle: no name can have a lone surrogate"
-        raise MissingTensorError(message, code="NotFound") from None
+        raise MissingTensorError(message, code="NotFound", key=error.object) from None
