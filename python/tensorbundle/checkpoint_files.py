@@ -28,6 +28,8 @@ __all__ = [
 # tensorflow.SaverDef.CheckpointFormatVersion
 _V2 = 2
 
+_MOST_DIGITS = 255  # NAME_MAX
+
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})", re.ASCII)
 # A file of a checkpoint under construction, after ".PREFIX." (cpp/format/naming.cc).
 _TEMPORARY = r"(?:index|fingerprints|data-\d{5}-of-\d{5})\.tmp\.[0-9a-f]{16}"
@@ -148,7 +150,8 @@ def _sweep_dead_save(prefix: str) -> None:
 
 def is_number(text: str) -> bool:
     """Tell whether a text is a step, as it stands in the name of a checkpoint."""
-    return text.isascii() and text.isdigit()
+    # No name of a file is longer; and int() refuses more than some thousand digits.
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _identifying_file(prefix: str) -> str | None:

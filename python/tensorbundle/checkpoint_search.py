@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from tensorbundle.checkpoint_files import checkpoint_exists, is_number, numbered_checkpoints
 from tensorbundle.errors import BundleError
+from tensorbundle.shown_text import shown
 from tensorbundle.state_text import CheckpointState
 
 __all__ = ["checkpoints_iterator", "find_beside", "newest_sound", "why_damaged"]
@@ -104,7 +105,7 @@ def newest_sound(directory: str, state: CheckpointState | None) -> str | None:
         reason = why_damaged(prefix)
         if reason is None:
             return prefix
-        _LOG.warning("%s: passed over: %s", prefix, reason)
+        _LOG.warning("%s: passed over: %s", shown(prefix), shown(reason))
     return None
 
 

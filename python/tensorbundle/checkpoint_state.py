@@ -6,17 +6,23 @@ directory.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-import stat
 from collections.abc import Sequence
 from typing import Literal
 
 from tensorbundle.checkpoint_files import checkpoint_exists
 from tensorbundle.checkpoint_search import newest_sound
+from tensorbundle.errors import CorruptionError, StateFileError
+from tensorbundle.regular_file import read_file
+from tensorbundle.shown_text import shown
 from tensorbundle.small_file import replace_file
-from tensorbundle.state_text import CheckpointState, format_state, parse_state
+from tensorbundle.state_text import (
+    CheckpointState,
+    TooManyValuesError,
+    format_state,
+    parse_state,
+)
 
 __all__ = [
     "CheckpointState",
@@ -27,8 +33,8 @@ __all__ = [
 
 _LOG = logging.getLogger("tensorbundle")
 
-# A state file of half a million checkpoints is smaller than this.
-_MOST_BYTES = 1 << 26
+# A state file of as many checkpoints as it may name is smaller than this.
+_MOST_BYTES = 1 << 23
 
 
 def get_checkpoint_state(
@@ -51,19 +57,27 @@ def get_checkpoint_state(
 
     Raises
     ------
-    ValueError
-        The file names no newest checkpoint.
+    StateFileError
+        The file names no newest checkpoint; also a ``ValueError``.
     """
     path = os.path.join(os.fspath(checkpoint_dir), latest_filename or "checkpoint")
     try:
-        state = parse_state(_read(path))
+        state = _read(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        _LOG.warning("%s: ignored: %s", path, error)
+    except CorruptionError as error:
+        _LOG.warning("%s: ignored: %s (%s)", shown(path), shown(error.detail), error.code)
+        return None
+    except OSError as error:
+        _LOG.warning("%s: ignored: %s", shown(path), error.strerror)
         return None
     if not state.model_checkpoint_path:
-        raise ValueError(f"{path}: names no newest checkpoint (model_checkpoint_path)")
+        raise StateFileError(
+            f"{path}: names no newest checkpoint (model_checkpoint_path)",
+            code="StateFileInvalid",
+            detail="names no newest checkpoint (model_checkpoint_path)",
+            path=path,
+        )
     directory = os.fspath(checkpoint_dir)
     state.model_checkpoint_path = os.path.join(directory, state.model_checkpoint_path)
     state.all_model_checkpoint_paths = [
@@ -101,8 +115,8 @@ def latest_checkpoint(
 
     Raises
     ------
-    ValueError
-        The state file names no newest checkpoint; not with `valid`.
+    StateFileError
+        The state file names no newest checkpoint; also a ``ValueError``. Not with `valid`.
     """
     if valid:
         return _latest_sound(os.fspath(checkpoint_dir), latest_filename)
@@ -113,7 +127,7 @@ def latest_checkpoint(
     if checkpoint_exists(prefix):
         return prefix
     _LOG.error("the newest checkpoint that %s names does not exist: %s",
-               os.fspath(checkpoint_dir), prefix)  # fmt: skip
+               shown(os.fspath(checkpoint_dir)), shown(prefix))  # fmt: skip
     return None
 
 
@@ -123,8 +137,8 @@ def _latest_sound(directory: str, latest_filename: str | None) -> str | None:
         return None
     try:
         state = get_checkpoint_state(directory, latest_filename)
-    except ValueError as error:
-        _LOG.warning("%s", error)
+    except StateFileError as error:
+        _LOG.warning("%s", shown(str(error)))
         state = None
     return newest_sound(directory, state)
 
@@ -201,12 +215,30 @@ def _as_written(path: str, directory: str, relative: bool) -> str:
     return path
 
 
-def _read(path: str) -> str:
-    # O_NONBLOCK: a FIFO in place of the file must not hang us.
-    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"larger than {_MOST_BYTES} bytes")
-    return content.decode("utf-8")
+def state_bytes(directory: str) -> bytes | None:
+    """Give what the state file of a directory holds; ``None`` where there is none.
+
+    One that cannot be read is as one without bytes: it says nothing.
+    """
+    try:
+        return read_file(os.path.join(directory, "checkpoint"), most_bytes=_MOST_BYTES)
+    except FileNotFoundError:
+        return None
+    except (CorruptionError, OSError):
+        return b""
+
+
+def _read(path: str) -> CheckpointState:
+    content = read_file(path, most_bytes=_MOST_BYTES)
+    try:
+        state = parse_state(content.decode("utf-8"))
+        paths = [state.model_checkpoint_path, *state.all_model_checkpoint_paths]
+        if any("\0" in path for path in paths):
+            raise ValueError("a null byte, which no path can have")
+        return state
+    except ValueError as error:
+        is_limit = isinstance(error, TooManyValuesError)
+        code = "LimitExceeded" if is_limit else "StateFileInvalid"
+        raise StateFileError(
+            f"{path}: {error}", code=code, detail=str(error), path=path
+        ) from None

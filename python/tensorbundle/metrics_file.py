@@ -15,13 +15,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from tensorbundle.directories import telling
+from tensorbundle.errors import CorruptionError
+from tensorbundle.regular_file import read_file
+from tensorbundle.shown_text import shown
 from tensorbundle.small_file import replace_file
 
 __all__ = ["as_numbers", "metrics_path", "read_metrics", "remove_metrics", "write_metrics"]
 
 _LOG = logging.getLogger("tensorbundle")
 
-_MOST_BYTES = 1 << 24
+_MOST_BYTES = 1 << 20
+# OverflowError: an integer that no float can be.
+_UNREADABLE = (
+    CorruptionError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError,
+    RecursionError,
+)  # fmt: skip
 
 
 def as_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -58,13 +66,12 @@ def read_metrics(prefix: str) -> dict[str, float]:
     One that cannot be read counts as none, and is told in the log.
     """
     try:
-        with open(metrics_path(prefix), "rb") as file:
-            content = json.loads(file.read(_MOST_BYTES))
+        content = json.loads(read_file(metrics_path(prefix), most_bytes=_MOST_BYTES))
         return as_numbers(content["metrics"])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        _LOG.warning("%s: ignored: %s", metrics_path(prefix), error)
+    except _UNREADABLE as error:
+        _LOG.warning("%s: ignored: %s", shown(metrics_path(prefix)), shown(str(error)))
         return {}
 
 

@@ -25,12 +25,14 @@ from tensorbundle.checkpoint_search import find_beside
 from tensorbundle.checkpoint_state import (
     CheckpointState,
     get_checkpoint_state,
+    state_bytes,
     update_checkpoint_state,
 )
 from tensorbundle.directories import make_directories
-from tensorbundle.errors import BundleError
+from tensorbundle.errors import BundleError, StateFileError
 from tensorbundle.metrics_file import metrics_path, read_metrics, remove_metrics, write_metrics
 from tensorbundle.preservation import Policy, Preserves, SavedCheckpoint
+from tensorbundle.shown_text import shown
 from tensorbundle.small_file import sweep_unfinished
 
 __all__ = ["Rotation"]
@@ -125,7 +127,7 @@ class Rotation:
         self._take_over(state, now)
         self.latest, _ = self._placed(state.model_checkpoint_path)
         if not checkpoint_exists(self.latest):
-            _LOG.warning("%s: the newest checkpoint is gone", self.latest)
+            _LOG.warning("%s: the newest checkpoint is gone", shown(self.latest))
             self.latest = self._newest_left()
 
     def is_stale(self) -> bool:
@@ -149,25 +151,20 @@ class Rotation:
         """Give a path of the state file as we spell it, and whether it is right here."""
         prefix = find_beside(self._directory, path)
         directory, base = os.path.split(prefix)
-        if os.path.abspath(directory) != os.path.abspath(self._directory) or not base:
+        is_here = os.path.abspath(directory) == os.path.abspath(self._directory)
+        if not is_here or base in ("", os.curdir, os.pardir):
             return prefix, False
         return os.path.join(self._directory, base), True
 
     def _state(self) -> CheckpointState | None:
         try:
             return get_checkpoint_state(self._directory)
-        except ValueError as error:
-            _LOG.warning("%s", error)
+        except StateFileError as error:
+            _LOG.warning("%s", shown(str(error)))
             return None
 
     def _state_bytes(self) -> bytes | None:
-        try:
-            with open(os.path.join(self._directory, "checkpoint"), "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
-        except OSError:
-            return b""
+        return state_bytes(self._directory)
 
     def _newest_by_name(self) -> str | None:
         found = self._numbered()
@@ -274,7 +271,7 @@ class Rotation:
             remove_checkpoint(prefix)
             remove_metrics(prefix)
         except (BundleError, OSError) as error:
-            _LOG.warning("%s: an old checkpoint stays: %s", prefix, error)
+            _LOG.warning("%s: an old checkpoint stays: %s", shown(prefix), shown(str(error)))
             return False
         return True
 

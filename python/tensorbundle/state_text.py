@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Iterator
 
-__all__ = ["CheckpointState", "format_state", "parse_state"]
+__all__ = ["CheckpointState", "TooManyValuesError", "format_state", "parse_state"]
 
 _TOKEN = re.compile(
     r"""\s+ | \#[^\n]*                                              # nothing
@@ -34,11 +34,18 @@ _STRINGS = ("model_checkpoint_path", "all_model_checkpoint_paths")
 _NUMBERS = ("all_model_checkpoint_timestamps", "last_preserved_timestamp")
 
 
+# Paths and times: of 100,000 checkpoints.
+_MOST_VALUES = 200_001
+
 # What text_format escapes; characters beyond ASCII stay.
 _ESCAPES = {code: f"\\{code:03o}" for code in [*range(32), 127]} | {
     ord("\t"): r"\t", ord("\n"): r"\n", ord("\r"): r"\r",
     ord('"'): r"\"", ord("'"): r"\'", ord("\\"): r"\\",
 }  # fmt: skip
+
+
+class TooManyValuesError(ValueError):
+    """A state lists more than any directory has."""
 
 
 @dataclasses.dataclass
@@ -100,6 +107,7 @@ def parse_state(text: str) -> CheckpointState:
         `text` is no such message.
     """
     state = CheckpointState()
+    entries = 0
     tokens = list(_tokens(text))
     at = 0
     while at < len(tokens):
@@ -110,6 +118,9 @@ def parse_state(text: str) -> CheckpointState:
         if kind != "name" or at + 1 >= len(tokens) or tokens[at + 1] != ("mark", ":"):
             raise ValueError(f"expected a field and a colon, found {name!r}")
         values, at = _values(tokens, at + 2)
+        entries += len(values)
+        if entries > _MOST_VALUES:
+            raise TooManyValuesError(f"more than {_MOST_VALUES} values")
         _set(state, name, values)
     return state
 

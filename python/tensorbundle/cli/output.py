@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TextIO
 
+from tensorbundle.shown_text import shown
+
 __all__ = [
     "Column",
     "byte_progress",
@@ -48,11 +50,8 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def escape(text: str) -> str:
-    """Replace what a terminal might obey, or not show, by backslash escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escape_character(c) for c in text)
+# What is printed and what is logged, by the same rule.
+escape = shown
 
 
 def shown_name(name: str) -> str:
@@ -62,16 +61,6 @@ def shown_name(name: str) -> str:
     doubled.
     """
     return escape(name.replace("\\", "\\\\"))
-
-
-def _escape_character(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    # From U+0080 on as \u: \x is kept for bytes.
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def count(number: int, noun: str) -> str:
