@@ -1,0 +1,1 @@
+"""Checkpoints as an attacker would write them; `make_hostile.py` makes them all."""
