@@ -3,7 +3,6 @@
 #include <string_view>
 #include <utility>
 
-
 namespace py = pybind11;
 
 namespace tensorbundle::bindings {

@@ -30,8 +30,8 @@ MapArguments MapArgumentsFromNames(std::string_view policy, std::string_view pre
 
 pybind11::dtype DTypeOf(const format::Entry& entry, const pybind11::dict& dtypes);
 
-// Takes away the views of strings and variants: their elements are copied to Python objects, and
-// to copy from a map is to die of SIGBUS where its file was cut short.
+// Takes away the views of strings and variants: their elements are copied to Python objects,
+// and to copy from a map is to die of SIGBUS where its file was cut short.
 void DropLists(const std::vector<engine::ReadRequest>& requests, engine::Views& views);
 
 // Takes away the views whose addresses do not suit NumPy's dtype; gives their names.

@@ -12,7 +12,13 @@ from tensorbundle.errors import BundleError
 from tensorbundle.shown_text import shown
 from tensorbundle.state_text import CheckpointState
 
-__all__ = ["checkpoints_iterator", "find_beside", "newest_sound", "why_damaged"]
+__all__ = [
+    "checkpoints_iterator",
+    "find_beside",
+    "newest_sound",
+    "why_damaged",
+    "why_no_checkpoint",
+]
 
 _LOG = logging.getLogger("tensorbundle")
 
@@ -119,6 +125,21 @@ def why_damaged(prefix: str) -> str | None:
     except (BundleError, OSError) as error:
         return str(error)
     return None if report.ok else report.faults[0].message
+
+
+def why_no_checkpoint(prefix: str) -> str | None:
+    """Say why a prefix has no checkpoint that opens, or give ``None``; reads no tensor."""
+    from tensorbundle.paths import open_core
+
+    if not checkpoint_exists(prefix):
+        return "gone"
+    if not os.path.exists(prefix + ".index"):  # of the V1 format
+        return None
+    try:
+        open_core(prefix)
+    except (BundleError, OSError) as error:
+        return f"damaged: {error}"
+    return None
 
 
 def find_beside(directory: str, prefix: str) -> str:

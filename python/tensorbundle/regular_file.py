@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 
@@ -23,14 +22,16 @@ def read_file(path: str, *, most_bytes: int) -> bytes:
         As of ``open``.
     """
     # O_NONBLOCK: a FIFO without a writer must not hang us.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    with io.FileIO(os.open(path, flags)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise _fault(path, "NotRegularFile", "not a regular file")
         # Not by its size: the files of /proc have none.
         content = bytearray()
-        while len(content) <= most_bytes and (piece := file.read(1 << 20)):
+        while len(content) <= most_bytes and (piece := os.read(descriptor, 1 << 20)):
             content += piece
+    finally:
+        os.close(descriptor)
     if len(content) > most_bytes:
         raise _fault(path, "LimitExceeded", f"larger than {most_bytes} bytes")
     return bytes(content)

@@ -21,7 +21,7 @@ from tensorbundle.checkpoint_files import (
     remove_checkpoint,
     sweep_dead_saves,
 )
-from tensorbundle.checkpoint_search import find_beside
+from tensorbundle.checkpoint_search import find_beside, why_no_checkpoint
 from tensorbundle.checkpoint_state import (
     CheckpointState,
     get_checkpoint_state,
@@ -38,6 +38,8 @@ from tensorbundle.small_file import sweep_unfinished
 __all__ = ["Rotation"]
 
 _LOG = logging.getLogger("tensorbundle")
+
+_MOST_CHARACTERS = 255 - len(".index")  # NAME_MAX
 
 
 class Rotation:
@@ -126,8 +128,9 @@ class Rotation:
             self._last_preserved = now
         self._take_over(state, now)
         self.latest, _ = self._placed(state.model_checkpoint_path)
-        if not checkpoint_exists(self.latest):
-            _LOG.warning("%s: the newest checkpoint is gone", shown(self.latest))
+        reason = why_no_checkpoint(self.latest)
+        if reason is not None:
+            _LOG.warning("%s: the newest checkpoint is %s", shown(self.latest), shown(reason))
             self.latest = self._newest_left()
 
     def is_stale(self) -> bool:
@@ -152,7 +155,8 @@ class Rotation:
         prefix = find_beside(self._directory, path)
         directory, base = os.path.split(prefix)
         is_here = os.path.abspath(directory) == os.path.abspath(self._directory)
-        if not is_here or base in ("", os.curdir, os.pardir):
+        is_name = base not in ("", os.curdir, os.pardir) and len(base) <= _MOST_CHARACTERS
+        if not is_here or not is_name:
             return prefix, False
         return os.path.join(self._directory, base), True
 
@@ -171,8 +175,9 @@ class Rotation:
         return found[-1][1] if found else None
 
     def _newest_left(self) -> str | None:
-        left = [prefix for prefix in self._managed if checkpoint_exists(prefix)]
-        return left[-1] if left else self._newest_by_name()
+        candidates = [*reversed(self._managed), *(p for _, p in reversed(self._numbered()))]
+        left = (prefix for prefix in candidates if why_no_checkpoint(prefix) is None)
+        return next(left, None)
 
     def _step_of(self, prefix: str) -> int | None:
         name, dash, digits = os.path.basename(prefix).rpartition("-")

@@ -34,8 +34,10 @@ _STRINGS = ("model_checkpoint_path", "all_model_checkpoint_paths")
 _NUMBERS = ("all_model_checkpoint_timestamps", "last_preserved_timestamp")
 
 
-# Paths and times: of 100,000 checkpoints.
+# Paths and times: of 100,000 checkpoints. A value is three tokens with its name, or two in
+# a list.
 _MOST_VALUES = 200_001
+_MOST_TOKENS = 3 * _MOST_VALUES
 
 # What text_format escapes; characters beyond ASCII stay.
 _ESCAPES = {code: f"\\{code:03o}" for code in [*range(32), 127]} | {
@@ -108,16 +110,14 @@ def parse_state(text: str) -> CheckpointState:
     """
     state = CheckpointState()
     entries = 0
-    tokens = list(_tokens(text))
-    at = 0
-    while at < len(tokens):
-        kind, name = tokens[at]
+    tokens = _Tokens(text)
+    while tokens.next is not None:
+        kind, name = tokens.take()
         if kind == "mark" and name in ",;":
-            at += 1
             continue
-        if kind != "name" or at + 1 >= len(tokens) or tokens[at + 1] != ("mark", ":"):
+        if kind != "name" or not tokens.skip(":"):
             raise ValueError(f"expected a field and a colon, found {name!r}")
-        values, at = _values(tokens, at + 2)
+        values = _values(tokens)
         entries += len(values)
         if entries > _MOST_VALUES:
             raise TooManyValuesError(f"more than {_MOST_VALUES} values")
@@ -136,39 +136,60 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             yield match.lastgroup, match.group()
 
 
-def _values(tokens: list[tuple[str, str]], at: int) -> tuple[list[str | float], int]:
-    """Read one value, or a list in brackets; give them and where the next field is."""
-    if at >= len(tokens):
-        raise ValueError("a field has no value")
-    if tokens[at] != ("mark", "["):
-        value, at = _value(tokens, at)
-        return [value], at
+class _Tokens:
+    """The tokens of a text, one at a time: of ten megabytes of them a list would be 500."""
+
+    def __init__(self, text: str) -> None:
+        self._rest = _tokens(text)
+        self._taken = 0
+        self.next = next(self._rest, None)
+        """The one that `take` will give; ``None`` at the end."""
+
+    def take(self) -> tuple[str, str]:
+        """Give the next token and go past it."""
+        taken = self.next
+        if taken is None:
+            raise ValueError("a field has no value")
+        self._taken += 1
+        if self._taken > _MOST_TOKENS:
+            raise TooManyValuesError(f"more than {_MOST_TOKENS} words and marks")
+        self.next = next(self._rest, None)
+        return taken
+
+    def skip(self, mark: str) -> bool:
+        """Go past that mark, if it is the next."""
+        is_next = self.next == ("mark", mark)
+        if is_next:
+            self.take()
+        return is_next
+
+
+def _values(tokens: _Tokens) -> list[str | float]:
+    """Read one value, or a list in brackets."""
+    if not tokens.skip("["):
+        return [_value(tokens)]
     values: list[str | float] = []
-    at += 1
-    while at < len(tokens) and tokens[at] != ("mark", "]"):
-        value, at = _value(tokens, at)
-        values.append(value)
-        if at < len(tokens) and tokens[at] == ("mark", ","):
-            at += 1
-    if at >= len(tokens):
-        raise ValueError("a list is not closed")
-    return values, at + 1
+    while not tokens.skip("]"):
+        if tokens.next is None:
+            raise ValueError("a list is not closed")
+        values.append(_value(tokens))
+        if len(values) > _MOST_VALUES:
+            raise TooManyValuesError(f"more than {_MOST_VALUES} values")
+        tokens.skip(",")
+    return values
 
 
-def _value(tokens: list[tuple[str, str]], at: int) -> tuple[str | float, int]:
-    if at >= len(tokens):
-        raise ValueError("a field has no value")
-    kind, token = tokens[at]
+def _value(tokens: _Tokens) -> str | float:
+    kind, token = tokens.take()
     if kind == "number":
-        return _number(token), at + 1
+        return _number(token)
     if kind != "string":
         raise ValueError(f"expected a value, found {token!r}")
     # Strings that follow each other are one, as in C.
-    parts = []
-    while at < len(tokens) and tokens[at][0] == "string":
-        parts.append(_unescape(tokens[at][1][1:-1]))
-        at += 1
-    return b"".join(parts).decode("utf-8"), at
+    parts = [_unescape(token[1:-1])]
+    while tokens.next is not None and tokens.next[0] == "string":
+        parts.append(_unescape(tokens.take()[1][1:-1]))
+    return b"".join(parts).decode("utf-8")
 
 
 def _number(token: str) -> float:

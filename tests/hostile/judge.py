@@ -2,7 +2,8 @@
 
     python tests/hostile/judge.py   reads questions and writes answers, a JSON text per line
 
-A question is ``{"prefix", "bad", "good", "as_nobody"}``; its answer has what each call said,
+A question is ``{"prefix", "bad", "good", "as_nobody"}``, or ``{"directory"}`` to ask about its
+state file and then to save there; its answer has what each call said,
 how much memory all of them together took, and how the process ended. A process that does not
 answer in time, or wants far more address space than the files have bytes, is ended.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import resource
 import signal
@@ -74,17 +76,17 @@ def _in_child(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
-    prefix = question["prefix"]
     if question.get("as_nobody"):
         os.seteuid(_NOBODY)
-    sizes = sum(
-        path.stat().st_size for path in Path(prefix).parent.iterdir() if path.is_file()
-    )
+    directory = Path(question.get("directory") or os.path.dirname(question["prefix"]))
+    sizes = sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
     space = _status("VmSize") + _ADDRESS_SPACE + 4 * sizes
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     before = _status("VmRSS")
+    log = io.StringIO()
+    logging.getLogger("tensorbundle").addHandler(logging.StreamHandler(log))
     said = {name: _say(call) for name, call in _calls(question).items()}
-    return {"said": said, "grown": _status("VmHWM") - before}
+    return {"said": said, "grown": _status("VmHWM") - before, "log": log.getvalue()}
 
 
 def _status(field: str) -> int:
@@ -93,7 +95,35 @@ def _status(field: str) -> int:
     return int(line.split()[1]) << 10
 
 
+def _state_calls(directory: str) -> dict[str, Callable[[], Any]]:
+    """Ask about a directory's state file; then save over what it says, keeping one."""
+
+    def state() -> Any:
+        found = tb.get_checkpoint_state(directory)
+        return None if found is None else found.model_checkpoint_path
+
+    def manager() -> tb.CheckpointManager:
+        return tb.CheckpointManager({"w": np.ones(2)}, directory, max_to_keep=1)
+
+    def save_twice() -> Any:
+        with manager() as saving:
+            return [saving.save(), saving.save()]
+
+    return {
+        "state": state,
+        "latest": lambda: tb.latest_checkpoint(directory),
+        "latest valid": lambda: tb.latest_checkpoint(directory, valid=True),
+        "iterate": lambda: list(tb.checkpoints_iterator(directory, timeout=0))[:1],
+        "manager": lambda: [manager().latest_checkpoint, manager().checkpoints],
+        "ls": lambda: _run("ls", directory),
+        "save": save_twice,
+        "manager again": lambda: [manager().latest_checkpoint, manager().checkpoints],
+    }
+
+
 def _calls(question: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    if "directory" in question:
+        return _state_calls(question["directory"])
     prefix, bad, good = question["prefix"], question["bad"], question["good"]
     calls: dict[str, Callable[[], Any]] = {
         "open": lambda: tb.open(prefix).num_shards,
