@@ -17,7 +17,8 @@ namespace {
 
 class IndexSource final : public format::TableSource {
  public:
-  explicit IndexSource(std::unique_ptr<io::ReadableFile> file) : file_(std::move(file)) {}
+  explicit IndexSource(std::shared_ptr<const io::ReadableFile> file)
+      : file_(std::move(file)) {}
 
   uint64_t size() const override { return file_->size(); }
   Status ReadAt(uint64_t offset, MutableBytes out) const override {
@@ -25,7 +26,7 @@ class IndexSource final : public format::TableSource {
   }
 
  private:
-  const std::unique_ptr<io::ReadableFile> file_;
+  const std::shared_ptr<const io::ReadableFile> file_;
 };
 
 }  // namespace
@@ -38,10 +39,9 @@ Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storag
 }
 
 Status Bundle::ReadIndex() {
-  TB_ASSIGN_OR_RETURN(auto file, storage_->OpenForRead(format::IndexPath(prefix_)));
-  index_identity_ = file->identity();
-  TB_ASSIGN_OR_RETURN(
-      table_, format::TableReader::Open(std::make_unique<IndexSource>(std::move(file))));
+  TB_ASSIGN_OR_RETURN(index_, storage_->OpenForRead(format::IndexPath(prefix_)));
+  TB_ASSIGN_OR_RETURN(table_,
+                      format::TableReader::Open(std::make_unique<IndexSource>(index_)));
   TB_ASSIGN_OR_RETURN(const std::optional<Bytes> header, table_->Find(""));
   if (!header.has_value()) {
     return Status(Code::kMissingHeader, "the index has no header entry");
@@ -134,7 +134,7 @@ Result<std::unique_ptr<io::ReadableFile>> Bundle::OpenShardDirect(uint32_t shard
 
 Status Bundle::CheckCurrent() const {
   const auto identity = storage_->Identify(format::IndexPath(prefix_));
-  const bool is_gone = identity.ok() ? !(*identity == index_identity_)
+  const bool is_gone = identity.ok() ? !(*identity == index_->identity())
                                      : identity.status().error_number() == ENOENT;
   if (!is_gone) return Status();
   return Status(Code::kCheckpointGone, "the checkpoint was replaced since it was opened")
@@ -171,8 +171,10 @@ std::string Bundle::WhyNotMapFile(const std::string& path) const {
   return kind->name + " is no local disk, so a map of it could end in SIGBUS";
 }
 
-Bytes Bundle::index() const {
-  return index_->View(0, index_->size()).value();  // the whole file is inside itself
+Result<std::vector<std::byte>> Bundle::ReadWholeIndex() const {
+  std::vector<std::byte> bytes(index_->size());
+  TB_RETURN_IF_ERROR(index_->ReadAt(0, bytes));
+  return bytes;
 }
 
 std::string Bundle::ShardPath(uint32_t shard) const {

@@ -26,6 +26,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -110,7 +111,11 @@ class Bundle {
   std::string WhyNotMap(uint32_t shard) const;
 
   const format::Header& header() const { return header_; }
-  Bytes index() const;  // the whole file
+  uint64_t index_size() const { return index_->size(); }  // bytes, of the file
+  // All of it, read anew: unlike entries, its bytes are not checked.
+  //
+  // Errors: kConcurrentModification, kSystem
+  Result<std::vector<std::byte>> ReadWholeIndex() const;
   const std::string& prefix() const { return prefix_; }
   std::string ShardPath(uint32_t shard) const;
   io::Storage& storage() const { return *storage_; }
@@ -127,7 +132,7 @@ class Bundle {
   const std::shared_ptr<io::Storage> storage_;
   const std::string prefix_;
   std::unique_ptr<const format::TableReader> table_;
-  io::FileIdentity index_identity_;  // of the open file, which keeps it
+  std::shared_ptr<const io::ReadableFile> index_;  // open, so that it keeps its identity
   format::Header header_;
 
   using ShardKey = std::pair<uint32_t, io::MapAccess>;

@@ -1,6 +1,7 @@
 #include "engine/incremental.h"
 
 #include <algorithm>
+#include <iterator>
 #include <random>
 #include <utility>
 
@@ -27,20 +28,21 @@ Result<std::unique_ptr<Incremental>> Incremental::Prepare(
       new Incremental(opened.ok() ? (*opened)->key() : RandomKey()));
   TB_ASSIGN_OR_RETURN(incremental->fingerprints_,
                       TakeFingerprints(tensors, incremental->key_, options));
+  std::copy_if(by_name.begin(), by_name.end(), std::back_inserter(incremental->by_name_),
+               [&](uint32_t number) { return number < tensors.size(); });
   incremental->kept_.resize(tensors.size());
   incremental->unchanged_.resize(tensors.size());
   Status status = opened.status();
   if (opened.ok()) {
     incremental->previous_ = std::move(opened).value();
-    status = incremental->Compare(tensors, by_name, alignment);
+    status = incremental->Compare(tensors, alignment);
   }
   if (!status.ok()) incremental->GiveUp(status.ToString());
   return incremental;
 }
 
-Status Incremental::Compare(std::span<const TensorView> tensors,
-                            std::span<const uint32_t> by_name, uint64_t alignment) {
-  TB_ASSIGN_OR_RETURN(auto found, previous_->Find(tensors, by_name, fingerprints_));
+Status Incremental::Compare(std::span<const TensorView> tensors, uint64_t alignment) {
+  TB_ASSIGN_OR_RETURN(auto found, previous_->Find(tensors, by_name_, fingerprints_));
   std::vector<Candidate> candidates(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) {
     unchanged_[i] = found[i].has_value();
@@ -99,14 +101,14 @@ void Incremental::GiveUp(std::string reason) {
   std::fill(kept_.begin(), kept_.end(), std::nullopt);
 }
 
-std::string Incremental::Encode(uint64_t index_size, const checksum::Fingerprint& index,
-                                std::span<const uint32_t> by_name) const {
+std::string Incremental::Encode(uint64_t index_size,
+                                const checksum::Fingerprint& index) const {
   format::FingerprintList list;
   list.key = key_.value();
   list.index_size = index_size;
   list.index = index;
-  list.fingerprints.reserve(by_name.size());
-  for (const uint32_t tensor : by_name) list.fingerprints.push_back(fingerprints_[tensor]);
+  list.fingerprints.reserve(by_name_.size());
+  for (const uint32_t tensor : by_name_) list.fingerprints.push_back(fingerprints_[tensor]);
   return format::EncodeFingerprints(list);
 }
 

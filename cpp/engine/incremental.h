@@ -31,7 +31,8 @@ namespace tensorbundle::engine {
 
 class Incremental {
  public:
-  // `previous` is the earlier bundle's prefix, `by_name` the tensors' order.
+  // `previous` is the earlier bundle's prefix.  `by_name` is the order of the new index;
+  // numbers beyond the tensors stand for entries without bytes.
   //
   // Errors: kCancelled
   static Result<std::unique_ptr<Incremental>> Prepare(io::Storage& storage,
@@ -59,18 +60,17 @@ class Incremental {
   checksum::Fingerprinter StartIndex() const { return checksum::Fingerprinter(key_); }
   const checksum::Fingerprint& Of(uint32_t tensor) const { return fingerprints_[tensor]; }
   // The file's bytes.
-  std::string Encode(uint64_t index_size, const checksum::Fingerprint& index,
-                     std::span<const uint32_t> by_name) const;
+  std::string Encode(uint64_t index_size, const checksum::Fingerprint& index) const;
 
  private:
   explicit Incremental(const checksum::FingerprintKey& key) : key_(key) {}
 
-  Status Compare(std::span<const TensorView> tensors, std::span<const uint32_t> by_name,
-                 uint64_t alignment);
+  Status Compare(std::span<const TensorView> tensors, uint64_t alignment);
   std::vector<std::optional<uint64_t>> FileSizes(std::span<const Candidate> candidates) const;
 
   const checksum::FingerprintKey key_;
   std::unique_ptr<const PreviousBundle> previous_;
+  std::vector<uint32_t> by_name_;                    // the tensors alone
   std::vector<checksum::Fingerprint> fingerprints_;  // one per tensor
   std::vector<std::optional<StoredTensor>> kept_;    // one per tensor
   std::vector<bool> unchanged_;                      // one per tensor

@@ -25,11 +25,12 @@ Result<format::FingerprintList> ReadFingerprints(io::Storage& storage, const std
 }
 
 // Whether the list was made for exactly this index.
-bool BelongTogether(const Bundle& bundle, const format::FingerprintList& list) {
-  if (list.index_size != bundle.index().size()) return false;
+Result<bool> BelongTogether(const Bundle& bundle, const format::FingerprintList& list) {
+  if (list.index_size != bundle.index_size()) return false;
+  TB_ASSIGN_OR_RETURN(const auto index, bundle.ReadWholeIndex());
   const checksum::FingerprintKey key(list.key);
   checksum::Fingerprinter fingerprinter(key);
-  fingerprinter.Update(bundle.index());
+  fingerprinter.Update(index);
   return fingerprinter.value() == list.index;
 }
 
@@ -48,9 +49,10 @@ Result<std::unique_ptr<PreviousBundle>> PreviousBundle::Open(
     return Status(Code::kUnsupportedEndianness, "the bundle is big-endian").WithPath(prefix);
   }
   const std::string path = format::FingerprintsPath(prefix);
-  auto list = ReadFingerprints(*storage, path, bundle->index().size());
+  auto list = ReadFingerprints(*storage, path, bundle->index_size());
   if (!list.ok()) return std::move(list).status().WithPath(path);
-  if (!BelongTogether(*bundle, *list)) {
+  TB_ASSIGN_OR_RETURN(const bool belong_together, BelongTogether(*bundle, *list));
+  if (!belong_together) {
     return Status(Code::kInvalidArgument, "the fingerprints are of another index")
         .WithPath(path);
   }

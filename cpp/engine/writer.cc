@@ -267,8 +267,7 @@ class SaveOperation {
     TB_RETURN_IF_ERROR(SyncAndClose(*file));
     if (!fingerprinter.has_value()) return Status();
     report_.incremental_reason = incremental_->reason();
-    return WriteFingerprints(
-        incremental_->Encode(index.size(), fingerprinter->value(), by_name));
+    return WriteFingerprints(incremental_->Encode(index.size(), fingerprinter->value()));
   }
 
   Status WriteFingerprints(const std::string& content) {
