@@ -8,9 +8,9 @@
 #include <unordered_set>
 #include <utility>
 
-#include "base/alignment.h"
 #include "base/bytes.h"
 #include "io/memory_storage.h"
+#include "io/write_fate.h"
 
 namespace tensorbundle::io {
 namespace {
@@ -18,83 +18,13 @@ namespace {
 using Kind = Effect::Kind;
 using Names = std::map<std::string, uint64_t>;
 
-constexpr uint64_t kSector = 512;
-constexpr uint64_t kPage = 4096;
+constexpr uint64_t kChunk = 4096;                         // bytes: files are small
 constexpr uint64_t kFirstFileBefore = uint64_t{1} << 32;  // numbers of files of before
-
-// What became of an un-synced change.
-enum Outcome : int {
-  kLost,
-  kThere,
-  kLengthOnly,
-  kStale,
-  kHeadOfSectors,
-  kTailOfSectors,
-  kHeadOfPages,
-  kTailOfPages,
-  kShortHead,  // and the length is that of the head
-};
 
 bool IsOfNames(Kind kind) {
   return kind == Kind::kCreate || kind == Kind::kRename || kind == Kind::kLink ||
          kind == Kind::kRemove || kind == Kind::kMakeDirectory ||
          kind == Kind::kRemoveDirectory;
-}
-
-// The last boundary inside [offset, offset + size); none: its start.
-uint64_t Cut(const Effect& write, uint64_t unit) {
-  const uint64_t middle = write.offset + (write.bytes.size() + 1) / 2;
-  const uint64_t cut = AlignUp(middle, unit);
-  return cut < write.offset + write.bytes.size() ? cut : AlignDown(middle, unit);
-}
-
-bool HasCut(const Effect& write, uint64_t unit) { return Cut(write, unit) > write.offset; }
-
-std::vector<int> OutcomesOf(const Effect& effect) {
-  if (effect.kind != Kind::kWrite) return {kLost, kThere};
-  std::vector<int> outcomes = {kLost, kThere, kLengthOnly, kStale};
-  if (HasCut(effect, kSector)) {
-    outcomes.insert(outcomes.end(), {kHeadOfSectors, kTailOfSectors, kShortHead});
-  }
-  if (HasCut(effect, kPage)) outcomes.insert(outcomes.end(), {kHeadOfPages, kTailOfPages});
-  return outcomes;
-}
-
-void Lengthen(std::string& content, uint64_t size) {
-  if (content.size() < size) content.resize(size, '\0');
-}
-
-void Put(std::string& content, const Effect& write, uint64_t begin, uint64_t end) {
-  Lengthen(content, end);
-  content.replace(begin, end - begin, write.bytes, begin - write.offset, end - begin);
-}
-
-void ApplyWrite(std::string& content, const Effect& write, int outcome) {
-  const uint64_t begin = write.offset;
-  const uint64_t end = begin + write.bytes.size();
-  const bool of_pages = outcome == kHeadOfPages || outcome == kTailOfPages;
-  const uint64_t cut = Cut(write, of_pages ? kPage : kSector);
-  if (outcome != kShortHead && outcome != kLost) Lengthen(content, end);
-  switch (outcome) {
-    case kThere: return Put(content, write, begin, end);
-    case kStale:
-      std::fill(content.begin() + static_cast<ptrdiff_t>(begin),
-                content.begin() + static_cast<ptrdiff_t>(end), '\xa5');
-      return;
-    case kHeadOfSectors:
-    case kHeadOfPages:
-    case kShortHead: return Put(content, write, begin, cut);
-    case kTailOfSectors:
-    case kTailOfPages: return Put(content, write, cut, end);
-    default: return;
-  }
-}
-
-void ApplyToBytes(std::string& content, const Effect& effect, int outcome) {
-  if (outcome == kLost) return;
-  if (effect.kind == Kind::kAllocate) Lengthen(content, effect.size);
-  if (effect.kind == Kind::kTruncate) content.resize(effect.size, '\0');
-  if (effect.kind == Kind::kWrite) ApplyWrite(content, effect, outcome);
 }
 
 void Unname(Names& names, const std::string& path, uint64_t file) {
@@ -136,8 +66,8 @@ uint64_t HashOf(const DiskImage& image) {
 // Some un-synced effects that share a fate, and what that may be.
 struct CrashStates::Change {
   std::vector<size_t> effects;  // in the log
-  // One for each fate: an outcome for each effect.
-  std::vector<std::vector<int>> fates;
+  // One for each choice: a fate for each effect.
+  std::vector<std::vector<WriteFate>> fates;
 };
 
 DiskImage ImageOf(Storage& storage, const std::string& directory) {
@@ -157,7 +87,7 @@ DiskImage ImageOf(Storage& storage, const std::string& directory) {
 }
 
 std::unique_ptr<Storage> MakeStorageFrom(const DiskImage& image) {
-  std::unique_ptr<Storage> storage = MakeMemoryStorage(kPage);
+  std::unique_ptr<Storage> storage = MakeMemoryStorage(kChunk);
   for (const std::string& path : image.directories) {
     EXPECT_TRUE(storage->MakeDirectory(path).ok());
   }
@@ -213,17 +143,17 @@ std::vector<CrashStates::Change> CrashStates::PendingAt(const CrashPoint& point)
     } else if (!IsOfNames(effect.kind)) {
       if (synced_files.contains(effect.file)) continue;
       changes.push_back({{i}, {}});
-      for (const int outcome : OutcomesOf(effect)) changes.back().fates.push_back({outcome});
+      for (const WriteFate fate : FatesOf(effect)) changes.back().fates.push_back({fate});
     } else if (in_order) {
       if (synced_directories.empty()) names.effects.insert(names.effects.begin(), i);
     } else if (!synced_directories.contains(DirectoryOf(
                    effect.kind == Kind::kLink ? effect.destination : effect.path))) {
-      changes.push_back({{i}, {{kLost}, {kThere}}});
+      changes.push_back({{i}, {{WriteFate::kLost}, {WriteFate::kThere}}});
     }
   }
   for (size_t there = 0; there <= names.effects.size() && !names.effects.empty(); ++there) {
-    std::vector<int> fate(names.effects.size(), kLost);
-    std::fill_n(fate.begin(), there, kThere);
+    std::vector<WriteFate> fate(names.effects.size(), WriteFate::kLost);
+    std::fill_n(fate.begin(), there, WriteFate::kThere);
     // All lost, then all there: what the extremes below are made of.
     const auto place = there == names.effects.size() ? 1 : names.fates.size();
     names.fates.insert(names.fates.begin() + static_cast<ptrdiff_t>(place), std::move(fate));
@@ -232,16 +162,16 @@ std::vector<CrashStates::Change> CrashStates::PendingAt(const CrashPoint& point)
   return changes;
 }
 
-DiskImage CrashStates::Build(size_t end, const std::map<size_t, int>& outcomes) const {
-  const auto outcome_of = [&](size_t effect) {
-    const auto found = outcomes.find(effect);
-    return found == outcomes.end() ? int{kThere} : found->second;
+DiskImage CrashStates::Build(size_t end, const std::map<size_t, WriteFate>& decided) const {
+  const auto fate_of = [&](size_t effect) {
+    const auto found = decided.find(effect);
+    return found == decided.end() ? WriteFate::kThere : found->second;
   };
   DiskImage image;
   image.directories = before_.directories;
   Names names = names_before_;
   for (size_t i = 0; i < end; ++i) {
-    if (IsOfNames(log_[i].kind) && outcome_of(i) != kLost) {
+    if (IsOfNames(log_[i].kind) && fate_of(i) != WriteFate::kLost) {
       ApplyToNames(log_[i], named_[i], names, image.directories);
     }
   }
@@ -257,7 +187,7 @@ DiskImage CrashStates::Build(size_t end, const std::map<size_t, int>& outcomes) 
     if (IsOfNames(log_[i].kind)) continue;
     const auto [first, last] = contents.equal_range(log_[i].file);
     for (auto found = first; found != last; ++found) {
-      ApplyToBytes(*found->second, log_[i], outcome_of(i));
+      Apply(*found->second, log_[i], fate_of(i));
     }
   }
   return image;
@@ -323,14 +253,14 @@ class CrashStates::Builder {
   }
 
   void Show() {
-    std::map<size_t, int> outcomes;
+    std::map<size_t, WriteFate> decided;
     for (size_t change = 0; change < changes_.size(); ++change) {
       const auto& [effects, fates] = changes_[change];
       for (size_t i = 0; i < effects.size(); ++i) {
-        outcomes[effects[i]] = fates[chosen_[change]][i];
+        decided[effects[i]] = fates[chosen_[change]][i];
       }
     }
-    const DiskImage image = states_.Build(point_.end, outcomes);
+    const DiskImage image = states_.Build(point_.end, decided);
     if (!shown_.insert(HashOf(image)).second) return;
     ++count_.states;
     visit_(image);

@@ -43,6 +43,7 @@
 
 #include "io/recording_storage.h"
 #include "io/storage.h"
+#include "io/write_fate.h"
 
 namespace tensorbundle::io {
 
@@ -93,7 +94,7 @@ class CrashStates {
   class Builder;
 
   std::vector<Change> PendingAt(const CrashPoint& point) const;
-  DiskImage Build(size_t end, const std::map<size_t, int>& outcomes) const;
+  DiskImage Build(size_t end, const std::map<size_t, WriteFate>& decided) const;
 
   const DiskImage before_;
   std::vector<Effect> log_;                       // every kSync with its file's number
