@@ -113,10 +113,12 @@ Status ExtentWriter::Stage(const TensorView& tensor, uint64_t begin, uint64_t en
   while (begin < end) {
     TB_ASSIGN_OR_RETURN(const MutableBytes room, StagingRoom());
     // In blocks, so that the checksum finds the copy in cache.
-    const size_t size = std::min<uint64_t>({room.size(), end - begin, kStagedBlock});
+    const uint64_t block_size =
+        tensor.staged != nullptr ? tensor.staged->block_size() : kStagedBlock;
+    const size_t size = std::min<uint64_t>({room.size(), end - begin, block_size});
     const MutableBytes block = room.first(size);
     if (tensor.staged != nullptr) {
-      tensor.staged->Read(begin, block);
+      TB_RETURN_IF_ERROR(tensor.staged->Read(begin, block));
       part.crc = checksum::Extend(part.crc, block);
     } else {
       part.crc = checksum::ExtendCopy(part.crc, block, tensor.contiguous.subspan(begin, size));

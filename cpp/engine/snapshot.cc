@@ -31,13 +31,13 @@ struct Piece {
   MutableBytes out;
 };
 
-void Copy(const Piece& piece) {
+Status Copy(const Piece& piece) {
   if (piece.tensor->staged != nullptr) {
-    piece.tensor->staged->Read(piece.begin, piece.out);
-  } else {
-    std::memcpy(piece.out.data(), piece.tensor->contiguous.data() + piece.begin,
-                piece.out.size());
+    return piece.tensor->staged->Read(piece.begin, piece.out);
   }
+  std::memcpy(piece.out.data(), piece.tensor->contiguous.data() + piece.begin,
+              piece.out.size());
+  return Status();
 }
 
 class SnapshotOperation {
@@ -95,7 +95,7 @@ class SnapshotOperation {
     const size_t begin = index == 0 ? 0 : job_ends_[index - 1];
     for (size_t i = begin; i < job_ends_[index]; ++i) {
       TB_RETURN_IF_ERROR(context.CheckStopped());
-      Copy(pieces_[i]);
+      TB_RETURN_IF_ERROR(Copy(pieces_[i]));
       context.AddDone(pieces_[i].out.size());
     }
     return Status();

@@ -36,7 +36,7 @@ class StridedSource final : public StagedSource {
     CollapseDimensions(layout_);
   }
 
-  void Read(uint64_t offset, MutableBytes out) const override {
+  Status Read(uint64_t offset, MutableBytes out) const override {
     const uint64_t item = layout_.element_size;
     uint64_t element = offset / item;
     // A piece may begin and end inside an element where tensors are packed densely.
@@ -47,6 +47,7 @@ class StridedSource final : public StagedSource {
     ReadElements(element, out.first(whole * item));
     out = out.subspan(whole * item);
     if (!out.empty()) ReadPartOfElement(element + whole, 0, out);
+    return Status();
   }
 
  private:
@@ -139,7 +140,7 @@ class StringSource final : public StagedSource {
     for (const Bytes element : elements_) ends_.push_back(end += element.size());
   }
 
-  void Read(uint64_t offset, MutableBytes out) const override {
+  Status Read(uint64_t offset, MutableBytes out) const override {
     if (offset < head_.size()) {
       out = CopyFrom(AsBytes(head_).subspan(offset), out);
       offset = head_.size();
@@ -151,6 +152,7 @@ class StringSource final : public StagedSource {
       out = CopyFrom(elements_[next].subspan(offset - begin), out);
       offset = ends_[next];
     }
+    return Status();
   }
 
  private:

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/status.h"
 #include "checksum/crc32c.h"
 #include "format/dtype.h"
 #include "format/entry.h"
@@ -21,17 +22,24 @@
 namespace tensorbundle::engine {
 
 // Bytes of a tensor that do not lie in memory as they will in the file: strided,
-// in the other byte order, or strings.  They are produced piece by piece.
+// in the other byte order, strings, or on another device.  They are produced piece by
+// piece.
 //
 // Threads: immutable; Read() may be called by any number of threads at once.
 class StagedSource {
  public:
   virtual ~StagedSource() = default;
 
-  // The tensor's bytes in the file, from `offset` on.
+  // The tensor's bytes in the file, from `offset` on.  Ranges are asked for in order,
+  // but for each thread's own.
   //
+  // Errors: what keeps the bytes away; none where they come from memory
   // REQUIRES: offset + out.size() <= the tensor's size
-  virtual void Read(uint64_t offset, MutableBytes out) const = 0;
+  virtual Status Read(uint64_t offset, MutableBytes out) const = 0;
+
+  // Bytes to ask for at once, at most.  By default so few that the checksum finds them in
+  // cache.
+  virtual uint64_t block_size() const { return 256u << 10; }
 };
 
 struct TensorView {

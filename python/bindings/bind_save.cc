@@ -109,7 +109,9 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
     arguments.options.on_borrowed_written = [borrowed_written] { borrowed_written->Open(); };
   }
   arguments.storage = std::move(storage);
-  return ValueOrThrow(RunSave(arguments, tensors.views()));
+  Result<py::dict> report = RunSave(arguments, tensors.views());
+  if (!report.ok()) tensors.RaiseFailure();
+  return ValueOrThrow(std::move(report));
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ py::tuple TakeSnapshot(SavedTensors& tensors, const SnapshotArena& arena, size_t
     const GilRelease release;  // the copying
     return engine::TakeSnapshot(tensors.views(), arena.bytes(), options);
   }();
+  if (!report.ok()) tensors.RaiseFailure();
   const engine::SnapshotReport done = ValueOrThrow(std::move(report));
   tensors.ReleaseCopied();
   return py::make_tuple(done.copied_bytes, done.borrowed_bytes, done.seconds);

@@ -161,6 +161,15 @@ void SavedTensors::Add(py::handle name, uint64_t number, const py::object& value
   owners_.push_back(value);
 }
 
+void SavedTensors::AddStream(py::handle name, uint64_t number, const py::tuple& shape,
+                             uint64_t size, const py::object& read) {
+  engine::TensorView& view = list_.Add("", NameFromPython(name), ShapeOf(shape));
+  view.dtype = format::DTypeFromNumber(number).value();
+  view.size = size;
+  if (size > 0) view.staged = std::make_unique<CallbackSource>(read, failure_);
+  owners_.push_back(read);
+}
+
 void SavedTensors::ReleaseCopied() {
   for (size_t i = 0; i < owners_.size(); ++i) {
     const engine::TensorView& view = list_.views()[i];
@@ -174,7 +183,9 @@ void RegisterSavedTensors(py::module_& module) {
       .def(py::init<py::dict>(), py::arg("numbers"))
       .def("take_plain", &SavedTensors::TakePlain, py::arg("items"), py::arg("outer"))
       .def("add", &SavedTensors::Add, py::arg("name"), py::arg("number"), py::arg("value"),
-           py::arg("negated"));
+           py::arg("negated"))
+      .def("add_stream", &SavedTensors::AddStream, py::arg("name"), py::arg("number"),
+           py::arg("shape"), py::arg("size"), py::arg("read"));
 }
 
 }  // namespace tensorbundle::bindings

@@ -14,10 +14,12 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "bindings/callback_source.h"
 #include "engine/tensor_list.h"
 
 namespace tensorbundle::bindings {
@@ -38,6 +40,13 @@ class SavedTensors {
   void Add(pybind11::handle name, uint64_t number, const pybind11::object& value,
            unsigned negated);
 
+  // Adds a tensor whose bytes `read` produces (callback_source.h).
+  void AddStream(pybind11::handle name, uint64_t number, const pybind11::tuple& shape,
+                 uint64_t size, const pybind11::object& read);
+
+  // Raises what a function given to AddStream() has raised, if any has.
+  void RaiseFailure() const { failure_->Rethrow(); }
+
   std::span<const engine::TensorView> views() const { return list_.views(); }
   std::span<engine::TensorView> views() { return list_.views(); }
 
@@ -54,6 +63,7 @@ class SavedTensors {
   // Of the last plain array: neighbours mostly have the same one.
   pybind11::object last_dtype_;
   format::DType last_number_ = format::DType::kFloat32;
+  const std::shared_ptr<CallbackFailure> failure_ = std::make_shared<CallbackFailure>();
   engine::TensorList list_;
   std::vector<pybind11::object> owners_;  // one per tensor
 };

@@ -15,6 +15,14 @@ class SavedTensors:
     def __init__(self, numbers: dict[Any, int]) -> None: ...
     def take_plain(self, items: Iterator[Any], outer: bytes) -> tuple[Any, Any] | None: ...
     def add(self, name: str | bytes, number: int, value: Any, negated: int) -> None: ...
+    def add_stream(
+        self,
+        name: str | bytes,
+        number: int,
+        shape: tuple[int, ...],
+        size: int,
+        read: Callable[[int, memoryview], object],
+    ) -> None: ...
 
 def save(
     prefix: bytes,

@@ -9,7 +9,7 @@ No framework is imported: an object can only come from one that the caller has i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from tensorbundle import dtypes
 from tensorbundle.core import _core
 from tensorbundle.frameworks import first_answer
 
-__all__ = ["Item", "View", "adapt", "as_view", "flatten", "gather"]
+__all__ = ["Item", "Stream", "View", "adapt", "as_view", "flatten", "gather"]
 
 # Name, DataType number, array or string tensor, and what View.negated says.
 Item = tuple[str | bytes, int, Any, int]
@@ -32,6 +32,18 @@ class View(NamedTuple):
     """The DataType, where the array's dtype does not tell it."""
     negated: int = 0
     """What torch has put off: 1 the imaginary parts, 2 all parts are to be negated."""
+
+
+class Stream(NamedTuple):
+    """A tensor in memory that NumPy cannot see: on another device."""
+
+    number: int
+    """The DataType."""
+    shape: tuple[int, ...]
+    size: int
+    """Bytes."""
+    read: Callable[[int, memoryview], object]
+    """Fills a buffer with the bytes from an offset on; any thread may call it."""
 
 
 def gather(tensors: Mapping[Any, Any]) -> _core.SavedTensors:
@@ -70,6 +82,8 @@ def _gather(
         name = _joined(path, _as_name(key))
         if isinstance(value, Mapping):
             _gather(value, _joined(name, "/"), outer, gathered)
+        elif (stream := first_answer("as_stream", value, ("torch",))) is not None:
+            gathered.add_stream(name, *stream)
         else:
             gathered.add(*adapt(name, value))
     outer.pop()

@@ -16,7 +16,7 @@ std::string ReadAll(const StagedSource& source, uint64_t size, uint64_t block) {
   std::string out(size, '?');
   const MutableBytes bytes(reinterpret_cast<std::byte*>(out.data()), out.size());
   for (uint64_t at = 0; at < size; at += block) {
-    source.Read(at, bytes.subspan(at, std::min(block, size - at)));
+    EXPECT_TRUE(source.Read(at, bytes.subspan(at, std::min(block, size - at))).ok());
   }
   return out;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tensorbundle.frameworks.torch.graph import graph_adapter
+from tensorbundle.frameworks.torch.staging import as_stream
 from tensorbundle.frameworks.torch.views import (
     as_variable,
     as_view,
@@ -10,4 +11,11 @@ from tensorbundle.frameworks.torch.views import (
     named_variables,
 )
 
-__all__ = ["as_variable", "as_view", "graph_adapter", "name_of", "named_variables"]
+__all__ = [
+    "as_stream",
+    "as_variable",
+    "as_view",
+    "graph_adapter",
+    "name_of",
+    "named_variables",
+]

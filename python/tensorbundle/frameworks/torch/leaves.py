@@ -7,13 +7,12 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-import numpy as np
 import torch
 
 from tensorbundle import dtypes
 from tensorbundle.frameworks.torch.decoding import BadStructureError
 from tensorbundle.frameworks.torch.structure import CONSTANTS
-from tensorbundle.frameworks.torch.views import dtype_of_number, from_array
+from tensorbundle.frameworks.torch.views import dtype_of_number
 
 __all__ = ["Source", "check_leaf", "make_base", "make_tensor"]
 
@@ -159,16 +158,8 @@ def _wrong(name: str, what: str) -> BadStructureError:
     return BadStructureError(f"the entry {name!r} {what}")
 
 
-def make_base(source: Source, array: np.ndarray[Any, Any] | None) -> torch.Tensor:
-    """Make the tensor on whose memory all of an entry's tensors are.
-
-    Without an array, it has none: it is on the meta device.
-    """
-    if array is None:
-        dtype = dtype_of_number(source.number)
-        tensor = torch.empty(source.shape, dtype=dtype, device="meta")
-    else:
-        tensor = from_array(array)
+def make_base(source: Source, tensor: torch.Tensor) -> torch.Tensor:
+    """Make the tensor on whose memory all of an entry's tensors are, of its values."""
     if source.strides is None:
         return tensor
     laid_out = torch.empty_strided(

@@ -18,9 +18,11 @@ from tensorbundle.frameworks.torch.decoding import (
     UnknownVersionError,
     parse,
 )
+from tensorbundle.frameworks.torch.device_loading import goes_elsewhere, load_to_device
 from tensorbundle.frameworks.torch.leaves import Source, check_leaf, make_base, make_tensor
 from tensorbundle.frameworks.torch.locations import Locator, MapLocation
 from tensorbundle.frameworks.torch.structure import STRUCTURE
+from tensorbundle.frameworks.torch.views import dtype_of_number, from_array
 from tensorbundle.loading import Loader
 from tensorbundle.mapping import Mmap, Prefetch
 
@@ -92,21 +94,47 @@ def load(
     >>> state = tbt.load("run/state", map_location="cpu", mmap=True)  # doctest: +SKIP
     >>> model.load_state_dict(state["model"], assign=True)  # doctest: +SKIP
     """
-    loader = Loader.of(
-        path, mmap=mmap, prefetch=prefetch, writable=True, verify=verify, backend=backend,
-        num_threads=num_threads, block_size=block_size, queue_depth=queue_depth,
-        progress=progress, config=config,
+    summed = _Sum(progress) if progress is not None else None
+    loader, reader = (
+        Loader.of(
+            path, mmap=way, prefetch=prefetch if way == mmap else None, writable=True,
+            verify=verify, backend=backend, num_threads=num_threads, block_size=block_size,
+            queue_depth=queue_depth, progress=summed, config=config,
+        )
+        for way in (mmap, False)
     )  # fmt: skip
     locator = Locator(map_location, loader.path)
-    return loader.run(lambda core: Stored(core, loader).load(locator))
+    return loader.run(lambda core: Stored(core, loader, reader, summed).load(locator))
+
+
+class _Sum:
+    """Tells the progress of several reads as that of one."""
+
+    def __init__(self, progress: Callable[[int, int], object]) -> None:
+        self._progress = progress
+        self.total = 0
+        self.before = 0
+        """Bytes of the reads that have ended."""
+
+    def __call__(self, done: int, total: int) -> None:
+        self._progress(self.before + done, max(self.total, total))
 
 
 class Stored:
     """A checkpoint of `save`, opened: its JSON is checked against its entries."""
 
-    def __init__(self, core: _core.Bundle, loader: Loader) -> None:
+    def __init__(
+        self,
+        core: _core.Bundle,
+        loader: Loader,
+        reader: Loader | None = None,
+        progress: _Sum | None = None,
+    ) -> None:
         self._core = core
         self._loader = loader
+        self._reader = reader or loader
+        """For what cannot be mapped, since it goes to another device."""
+        self._progress = progress
         self.sources: dict[str, Source] = {}
         """The entries that tensors and arrays are made of."""
         try:
@@ -123,12 +151,7 @@ class Stored:
 
     def load(self, locator: Locator) -> Any:
         """Read the tensors and make the object."""
-        names = [
-            name
-            for name, source in self.sources.items()
-            if locator.device(source.device).type != "meta" or source.is_host
-        ]
-        arrays = self._loader.read(self._core, names, {})
+        arrays, tensors = self._read(locator)
         bases: dict[str, torch.Tensor] = {}
 
         def make(tag: str, node: dict[str, Any]) -> Any:
@@ -137,11 +160,42 @@ class Stored:
             name = node[tag]
             if name not in bases:
                 source = self.sources[name]
-                made = make_base(source, arrays.get(name))
-                bases[name] = locator.move(made, source.device)
+                tensor = tensors[name] if name in tensors else from_array(arrays[name])
+                bases[name] = locator.move(make_base(source, tensor), source.device)
             return make_tensor(node, bases[name])
 
         return Decoder(make).decode(self._node)
+
+    def _read(self, locator: Locator) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Read what goes to the CPU as arrays, what goes elsewhere as tensors."""
+        here: dict[str, Source] = {}
+        elsewhere: dict[torch.device, dict[str, Source]] = {}
+        tensors: dict[str, torch.Tensor] = {}
+        for name, source in self.sources.items():
+            device = locator.device(source.device)
+            if source.is_host or not (device.type == "meta" or goes_elsewhere(device)):
+                here[name] = source
+            elif device.type == "meta":
+                dtype = dtype_of_number(source.number)
+                tensors[name] = torch.empty(source.shape, dtype=dtype, device=device)
+            else:
+                elsewhere.setdefault(device, {})[name] = source
+        if self._progress is not None:
+            read = [here, *elsewhere.values()]
+            self._progress.total = sum(s.num_bytes for part in read for s in part.values())
+        arrays = self._loader.read(self._core, list(here), {})
+        self._count(here)
+        for device, sources in elsewhere.items():
+            tensors |= load_to_device(device, sources, self._read_into)
+        return arrays, tensors
+
+    def _read_into(self, arrays: dict[str, Any]) -> None:
+        self._reader.read(self._core, list(arrays), arrays)
+        self._count({name: self.sources[name] for name in arrays})
+
+    def _count(self, sources: dict[str, Source]) -> None:
+        if self._progress is not None:
+            self._progress.before += sum(source.num_bytes for source in sources.values())
 
     def _text(self) -> bytes:
         if not reading.has(self._core, STRUCTURE):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from tensorbundle import dtypes
+from tensorbundle.frameworks.torch.views import check_dense
 
 __all__ = [
     "CONSTANTS",
@@ -291,9 +292,11 @@ def _refusal(value: Any) -> str:
     kind = f"a {type(value).__module__}.{type(value).__qualname__}"
     if torch.nn.parameter.is_lazy(value):
         return f"{kind} has no values yet; run the module once before"
-    if type(value).__name__ == "DTensor":
-        return "a DTensor is spread over processes; save .full_tensor()"
     if isinstance(value, torch.Tensor):
+        try:
+            check_dense(value)
+        except TypeError as error:
+            return str(error)
         return f"{kind}, which is more than a tensor; save .as_subclass(torch.Tensor)"
     if callable(getattr(value, "state_dict", None)):
         return f"cannot save {kind} itself; save its .state_dict()"

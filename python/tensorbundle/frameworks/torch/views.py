@@ -19,10 +19,12 @@ __all__ = [
     "as_variable",
     "as_view",
     "check_dense",
+    "check_dtype",
     "dtype_of_number",
     "from_array",
     "name_of",
     "named_variables",
+    "number_of",
 ]
 
 # Where NumPy lacks the dtype: the integer of the same size that views its bits, and the
@@ -56,11 +58,10 @@ def as_view(value: Any) -> View | None:
     if not isinstance(value, torch.Tensor):
         return None
     check_dense(value)
+    if value.device.type != "cpu":
+        raise TypeError(f"a tensor on {value.device}; save .cpu()")
+    check_dtype(value)
     tensor, negated = _without_lazy_signs(value.detach())
-    if tensor.dtype not in PLAIN and tensor.dtype not in AS_INTEGER:
-        raise TypeError(
-            f"the format has no {tensor.dtype}; save its bits: tensor.view(torch.uint8)"
-        )
     integer, number = AS_INTEGER.get(tensor.dtype, (tensor.dtype, None))
     try:
         return View(tensor.view(integer).numpy(), number, negated)
@@ -79,7 +80,7 @@ def _without_lazy_signs(tensor: torch.Tensor) -> tuple[torch.Tensor, int]:
 
 
 def check_dense(tensor: torch.Tensor) -> None:
-    """Raise TypeError for a tensor that has no plain bytes in host memory."""
+    """Raise TypeError for a tensor that has no plain bytes, here or on a device."""
     if tensor.is_quantized:
         raise TypeError("a quantized tensor; save .int_repr(), its scale and its zero point")
     if tensor.layout != torch.strided:
@@ -88,8 +89,21 @@ def check_dense(tensor: torch.Tensor) -> None:
         raise TypeError("a tensor on the meta device has no values to save")
     if type(tensor).__name__ == "DTensor":
         raise TypeError("a DTensor is spread over processes; save .full_tensor()")
-    if tensor.device.type != "cpu":
-        raise TypeError(f"a tensor on {tensor.device}; save .cpu()")
+
+
+def check_dtype(tensor: torch.Tensor) -> None:
+    """Raise TypeError for a dtype that the format lacks."""
+    if tensor.dtype not in PLAIN and tensor.dtype not in AS_INTEGER:
+        raise TypeError(
+            f"the format has no {tensor.dtype}; save its bits: tensor.view(torch.uint8)"
+        )
+
+
+def number_of(dtype: torch.dtype) -> int:
+    """Give the DataType number of a dtype that the format has."""
+    if dtype in AS_INTEGER:
+        return AS_INTEGER[dtype][1]
+    return next(n for n, own in dtypes.TO_NUMPY.items() if str(dtype) == f"torch.{own}")
 
 
 def as_variable(value: Any) -> Variable | None:
@@ -102,12 +116,9 @@ def as_variable(value: Any) -> Variable | None:
     """
     if not isinstance(value, torch.Tensor):
         return None
-    if value.device.type == "cpu" or value.is_meta or value.layout != torch.strided:
-        check_dense(value)
-    if value.dtype not in PLAIN and value.dtype not in AS_INTEGER:
-        raise TypeError(f"the format has no {value.dtype}")
-    number = AS_INTEGER.get(value.dtype, (None, None))[1]
-    dtype = np.dtype(str(value.dtype)[6:]) if number is None else dtypes.numpy_dtype(number)
+    check_dense(value)
+    check_dtype(value)
+    dtype = dtypes.numpy_dtype(number_of(value.dtype))
     # Elements that share their memory, as expand() makes them.
     shared = any(s == 0 and n > 1 for s, n in zip(value.stride(), value.shape, strict=True))
     refusal = "an expanded tensor" if shared else None
