@@ -72,6 +72,9 @@ def save_cases(state: dict[str, Any], size: int, directory: str) -> list[common.
     fio = lambda: common.fio_seconds("write", fio_file, size)  # noqa: E731
     return [
         common.Case("tensorbundle.torch.save", lambda: tbt.save(state, prefix), size, **after),
+        common.Case(
+            "  snapshot=True", lambda: tbt.save(state, prefix, snapshot=True), size, **after
+        ),
         common.Case("torch.save + fsync", torch_save, size, **after),
         common.Case("fio", fio, size, own_clock=True, **after),
     ]
