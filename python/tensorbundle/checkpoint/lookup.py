@@ -20,8 +20,8 @@ from tensorbundle.frameworks import first_answer
 
 __all__ = ["adapter_of"]
 
-# In this order: TensorFlow's wrapped lists are lists too.
-_FRAMEWORKS = ("tensorflow", "torch", "jax", "keras")
+# In this order: TensorFlow's wrapped lists are lists, Keras layers may be torch modules.
+_FRAMEWORKS = ("tensorflow", "keras", "torch", "jax")
 
 _PLAIN: dict[type, type[Adapter]] = {
     dict: containers.MappingContainer,

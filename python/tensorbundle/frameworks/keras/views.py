@@ -1,4 +1,4 @@
-"""Keras variables, of whichever backend."""
+"""Keras variables of every backend as NumPy views of their memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import keras
 import ml_dtypes
 import numpy as np
 
-from tensorbundle import dtypes, tensors
-from tensorbundle.checkpoint.adapters import Adapter, Array, Leaf
+from tensorbundle import tensors
 from tensorbundle.tensors import View
 from tensorbundle.variables import Variable
 
-__all__ = ["as_variable", "as_view", "graph_adapter", "name_of", "named_variables"]
+__all__ = ["as_variable", "as_view", "name_of", "named_variables"]
 
 
 def as_view(value: Any) -> View | None:
@@ -42,23 +41,3 @@ def named_variables(target: Any) -> list[tuple[str, Any]] | None:
 def name_of(value: Any) -> str | None:
     """Give a variable's path; ``None`` for what is no variable."""
     return value.path if isinstance(value, keras.Variable) else None
-
-
-# ---- In the graph of a Checkpoint ---------------------------------------------------------
-
-
-class KerasLeaf(Leaf):
-    """A variable of a backend other than TensorFlow, whose own are tracked by it."""
-
-    def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        view = tensors.as_view(self.obj.value)
-        number = view.number or dtypes.number_of(view.array.dtype) or 0
-        return view.array.shape, dtypes.numpy_dtype(number)
-
-    def set_value(self, value: Array) -> None:
-        self.obj.assign(np.array(value))
-
-
-def graph_adapter(value: Any) -> Adapter | None:
-    """Adapt a variable; ``None`` for anything else."""
-    return KerasLeaf(value) if isinstance(value, keras.Variable) else None

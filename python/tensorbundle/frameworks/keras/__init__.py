@@ -1,0 +1,13 @@
+"""Keras: what the library asks each framework for."""
+
+from __future__ import annotations
+
+from tensorbundle.frameworks.keras.graph import graph_adapter
+from tensorbundle.frameworks.keras.views import (
+    as_variable,
+    as_view,
+    name_of,
+    named_variables,
+)
+
+__all__ = ["as_variable", "as_view", "graph_adapter", "name_of", "named_variables"]

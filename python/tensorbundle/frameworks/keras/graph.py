@@ -1,0 +1,88 @@
+"""Keras objects of other backends than TensorFlow, in the graph of a checkpoint.
+
+TensorFlow's are tracked by it, and keep the names that it gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorbundle import dtypes, tensors
+from tensorbundle.checkpoint.adapters import Adapter, Array, Leaf
+from tensorbundle.checkpoint.containers import StateDictContainer
+from tensorbundle.frameworks.keras.state import check_built, parts_of, values_of
+
+__all__ = ["graph_adapter"]
+
+
+class KerasLeaf(Leaf):
+    """A variable."""
+
+    def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        view = tensors.as_view(self.obj.value)
+        number = view.number or dtypes.number_of(view.array.dtype) or 0
+        return view.array.shape, dtypes.numpy_dtype(number)
+
+    def set_value(self, value: Array) -> None:
+        self.obj.assign(np.array(value))
+
+    def new_value(self, value: Array) -> Any:
+        return np.array(value)
+
+
+class KerasContainer(StateDictContainer):
+    """A layer, model or optimizer: its values by the names that `state` gives them."""
+
+    def __init__(self, obj: Any) -> None:
+        check_built(obj)
+        self._parts = parts_of(obj)
+        super().__init__(SimpleNamespace(state_dict=lambda: _nested(values_of(self._parts))))
+        self.obj = obj
+
+    @property
+    def identity(self) -> Hashable:
+        return id(self.obj), "state"
+
+    def replace(self, changes: dict[str, Any]) -> Any:
+        arrays = dict(tensors.flatten(changes))
+        for part in self._parts:
+            given = {key: arrays.get(part.name_of(key)) for key in part.values}
+            taken = {key: array for key, array in given.items() if array is not None}
+            if taken:
+                part.assign(taken)
+        return self.obj
+
+    def undo(self, names: Iterable[str]) -> Callable[[], object]:
+        held = {n: _copy(value) for n, value in values_of(self._parts).items()}
+        return lambda: self.replace(_nested(held))
+
+
+def graph_adapter(value: Any) -> Adapter | None:
+    """Adapt a variable, layer, model or optimizer; ``None`` for anything else."""
+    if keras.backend.backend() == "tensorflow":
+        return None
+    if isinstance(value, keras.Variable):
+        return KerasLeaf(value)
+    kinds = (keras.layers.Layer, keras.optimizers.Optimizer)
+    return KerasContainer(value) if isinstance(value, kinds) else None
+
+
+def _copy(value: Any) -> Array:
+    return np.array(keras.ops.convert_to_numpy(value))
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Part names at their slashes."""
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        *outer, last = name.split("/")
+        inner = nested
+        for key in outer:
+            inner = inner.setdefault(key, {})
+        inner[last] = value
+    return nested

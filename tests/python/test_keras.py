@@ -1,0 +1,319 @@
+"""tensorbundle.keras: weights and training state, under every backend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import tensorbundle as tb
+
+from .helpers import data_file, flip_byte, listed
+
+BACKENDS = ["tensorflow", "jax", "torch"]
+
+# What every program below begins with: a model with inner layers, lists and dropout.
+MODEL = """
+    import sys
+    import keras
+    import numpy as np
+    import tensorbundle as tb
+    import tensorbundle.keras as tbk
+
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts = [keras.layers.Dense(3), keras.layers.Dropout(0.5)]
+            self.named = {"x": keras.layers.Dense(3)}
+            self.norm = keras.layers.BatchNormalization()
+            self.extra = self.add_weight(shape=(2,), name="extra")
+
+        def build(self, shape):
+            self.parts[0].build(shape)
+            for layer in (self.parts[1], self.named["x"], self.norm):
+                layer.build((None, 3))
+
+        def call(self, x, training=False):
+            x = self.parts[1](self.parts[0](x), training=training)
+            return self.norm(self.named["x"](x), training=training)
+
+    def make(seed, units=3, **compiled):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((3,))
+        x = Block()(keras.layers.Dense(units)(inputs))
+        x = keras.layers.MultiHeadAttention(2, 4)(x[:, None], x[:, None])[:, 0]
+        model = keras.Model(inputs, keras.layers.Dense(1)(x))
+        model.compile(keras.optimizers.Adam(1e-2), "mse", **compiled)
+        return model
+
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    y = x.sum(axis=1, keepdims=True)
+
+    def train(model, epochs, **more):
+        history = model.fit(x, y, epochs=epochs, shuffle=False, verbose=0, **more)
+        return history.history["loss"]
+"""
+
+
+@pytest.fixture(scope="module")
+def tbk(tf):
+    import tensorbundle.keras
+
+    return tensorbundle.keras
+
+
+@pytest.fixture(scope="module")
+def made(tf):
+    """Give the names that MODEL defines, under the backend of this process."""
+    found: dict = {}
+    exec(textwrap.dedent(MODEL), found)
+    return found
+
+
+def run(backend, code, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MODEL) + textwrap.dedent(code), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ---- Every backend --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tf, torch, jax, tmp_path_factory):
+    """Train a model under each backend, save it, and go on from there; give the prefixes."""
+    directory = tmp_path_factory.mktemp("trained")
+    for backend in BACKENDS:
+        run(
+            backend,
+            """
+            model = make(1)
+            saves = tbk.ModelCheckpoint(sys.argv[1], blocking=False)
+            train(model, 2, callbacks=[saves])
+            np.save(sys.argv[1], model.predict(x, verbose=0))
+            rest = make(2)
+            train(rest, 1)  # the first fit draws from torch's own random numbers
+            tbk.load_weights(rest, sys.argv[1])
+            again = make(3)
+            tb.Checkpoint(model=model).write(sys.argv[1] + "-graph")
+            again.optimizer.build(again.trainable_variables)
+            tb.Checkpoint(model=again).read(sys.argv[1] + "-graph").assert_consumed()
+            same = again.predict(x, verbose=0) == model.predict(x, verbose=0)
+            # TensorFlow does not track what Keras layers hold in lists.
+            assert same.all() or keras.backend.backend() == "tensorflow"
+            losses = []
+            for each in (model, rest):
+                keras.utils.set_random_seed(7)  # of torch, which has no seeds of models
+                losses.append(train(each, 2))
+            assert losses[0] == losses[1]  # to the last bit
+            """,
+            str(directory / backend),
+        )
+    return directory
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_one_backend_has_trained_all_load(trained, backend):
+    run(
+        backend,
+        f"""
+        for source in {BACKENDS}:
+            path = sys.argv[1] + "/" + source
+            model = make(3)
+            loaded = tbk.load_weights(model, path)
+            assert len(loaded.loaded) == len(tb.open(path)) > 60
+            assert int(model.optimizer.iterations) == 4
+            found = model.predict(x, verbose=0)
+            np.testing.assert_allclose(found, np.load(path + ".npy"), atol=1e-5)
+            if source == keras.backend.backend():
+                assert (found == np.load(path + ".npy")).all()
+        """,
+        str(trained),
+    )
+
+
+def test_names_are_the_same_under_every_backend_and_tensorflow_reads_them(tf, trained):
+    names = {b: [n for n, _ in tf.train.list_variables(str(trained / b))] for b in BACKENDS}
+    assert names["tensorflow"] == names["jax"] == names["torch"]
+    assert "layers/block/parts/dense/vars/0" in names["jax"]
+    reader = tf.train.load_checkpoint(str(trained / "jax"))
+    assert reader.get_tensor("layers/dense_1/vars/0").shape == (3, 1)
+
+
+# ---- Bad input ------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_not_built_is_refused(tbk, made, prefix):
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(2)], name="mine")
+    for call in (tbk.save_weights, tbk.load_weights):
+        with pytest.raises(ValueError, match="Sequential 'mine' is not built"):
+            call(model, prefix)
+    with pytest.raises(ValueError, match="not built"):
+        model.compile("sgd", "mse")
+        model.fit(made["x"], made["y"], verbose=0, callbacks=[tbk.BackupAndRestore(prefix)])
+
+
+def test_what_does_not_fit_is_told_together_and_nothing_is_loaded(tbk, made, prefix):
+    import keras
+
+    tbk.save_weights(made["make"](1, units=4), prefix)
+    model = made["make"](2)
+    model.extra_layer = keras.layers.Dense(2)
+    model.extra_layer.build((None, 2))
+    before = [v.numpy() for v in model.variables]
+    with pytest.raises(tb.RestoreMismatchError) as caught:
+        tbk.load_weights(model, prefix)
+    told = str(caught.value)
+    assert "extra_layer/vars/0: not in the checkpoint" in told
+    assert "layers/dense/vars/0: shape (3, 4) in the checkpoint, (3, 3) here" in told
+    assert all((v.numpy() == b).all() for v, b in zip(model.variables, before, strict=True))
+    loaded = tbk.load_weights(model, prefix, skip_mismatch=True)
+    assert loaded.missing == ["extra_layer/vars/0", "extra_layer/vars/1"]
+    assert loaded.mismatched[0].startswith("layers/dense/vars/0: shape")
+    assert "layers/dense_1/vars/0" in loaded.loaded
+
+
+def test_damage_changes_no_variable(tbk, made, prefix):
+    tbk.save_weights(made["make"](1), prefix)
+    flip_byte(data_file(prefix), tb.open(prefix).entry("layers/dense_1/vars/0").offset)
+    model = made["make"](2)
+    before = [v.numpy() for v in model.variables]
+    with pytest.raises(tb.CorruptionError, match="layers/dense_1/vars/0"):
+        tbk.load_weights(model, prefix)
+    assert all((v.numpy() == b).all() for v, b in zip(model.variables, before, strict=True))
+
+
+def test_integers_that_do_not_fit_are_refused(tbk, prefix):
+    import keras
+
+    layer = keras.layers.Layer()
+    layer.number = layer.add_weight(shape=(2,), dtype="int8", initializer="zeros")
+    layer.built = True
+    for value, fits in (([1, -2], True), ([1, 200], False)):
+        tb.save(prefix, {"vars/0": np.array(value)})
+        if fits:
+            tbk.load_weights(layer, prefix)
+            continue
+        with pytest.raises(tb.RestoreMismatchError, match=r"vars/0: .* fit in int8"):
+            tbk.load_weights(layer, prefix)
+        assert layer.number.numpy().tolist() == [1, -2]
+
+
+# ---- Optimizers -----------------------------------------------------------------------------
+
+
+def test_the_optimizer_is_left_out_where_wanted_or_absent(tbk, made, prefix):
+    trained = made["make"](1)
+    made["train"](trained, 1)
+    tbk.save_weights(trained, prefix, include_optimizer=False)
+    assert not [n for n in tb.open(prefix) if n.startswith("optimizer")]
+    model = made["make"](2)
+    tbk.load_weights(model, prefix)
+    assert int(model.optimizer.iterations) == 0
+    tbk.save_weights(trained, prefix)
+    tbk.load_weights(model, prefix, include_optimizer=False)
+    assert int(model.optimizer.iterations) == 0
+    model.optimizer = None  # as of a model that was never compiled
+    tbk.load_weights(model, prefix)
+
+
+# ---- Callbacks ------------------------------------------------------------------------------
+
+
+def test_checkpoints_are_made_as_kerass_callback_makes_them(tbk, made, tmp_path):
+    import keras
+
+    arguments = [
+        {"filepath": "{epoch:02d}-{val_loss:.4f}"},
+        {"filepath": "b-{epoch}-{batch}", "save_freq": 2},
+        {"filepath": "best", "save_best_only": True, "monitor": "val_loss"},
+        {"filepath": "none", "save_best_only": True, "monitor": "loss",
+         "initial_value_threshold": 0.0},
+        {"filepath": "max-{epoch}", "save_best_only": True, "monitor": "loss", "mode": "max"},
+        {"filepath": "weights-{epoch}", "save_weights_only": True},
+    ]  # fmt: skip
+    names = {}
+    for kind, suffix, module in (
+        ("theirs", ".weights.h5", keras.callbacks),
+        ("ours", "", tbk),
+    ):
+        directory = tmp_path / kind
+        directory.mkdir()
+        callbacks = []
+        for given in arguments:
+            path = str(directory / given["filepath"]) + suffix
+            weights_only = {"save_weights_only": True} if kind == "theirs" else {}
+            callbacks.append(
+                module.ModelCheckpoint(**{**given, **weights_only, "filepath": path})
+            )
+        made["train"](made["make"](1), 3, validation_split=0.5, callbacks=callbacks)
+        ends = ".index" if kind == "ours" else suffix
+        names[kind] = [n.removesuffix(ends) for n in listed(directory) if n.endswith(ends)]
+    assert names["ours"] == names["theirs"]
+    assert "none" not in names["ours"]
+    assert not [n for n in tb.open(tmp_path / "ours" / "weights-1") if "optimizer" in n]
+    model = made["make"](2)
+    tbk.load_weights(model, tmp_path / "ours" / "best")
+
+
+def test_an_error_of_a_save_in_the_background_ends_fit(tbk, made, tmp_path):
+    (tmp_path / "file").write_text("")
+    callback = tbk.ModelCheckpoint(tmp_path / "w", blocking=False, progress=fail)
+    with pytest.raises(RuntimeError, match="no room"):
+        made["train"](made["make"](1), 1, callbacks=[callback])
+
+
+def fail(done, total):
+    raise RuntimeError("no room")
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 1])
+def test_an_interrupted_training_goes_on_where_it_was(tbk, made, tmp_path, save_freq):
+    import keras
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    whole = made["train"](made["make"](1), 4)
+    backup = tmp_path / "backup"
+    callback = tbk.BackupAndRestore(backup, save_freq=save_freq)
+    with pytest.raises(KeyboardInterrupt):
+        made["train"](made["make"](1), 4, callbacks=[callback, Interrupt()])
+    assert [n for n in listed(backup) if n.endswith(".index")]
+    rest = made["train"](made["make"](2), 4, callbacks=[tbk.BackupAndRestore(backup)])
+    if save_freq == "epoch":
+        assert rest == whole[2:]
+    assert len(rest) in (2, 3)
+    assert not backup.exists()
+
+
+def test_the_backup_before_is_taken_where_the_newest_is_damaged(tbk, made, tmp_path):
+    backup = tmp_path / "backup"
+    options = {"double_checkpoint": True, "delete_checkpoint": False, "durability": "none"}
+    whole = made["train"](
+        made["make"](1), 3, callbacks=[tbk.BackupAndRestore(backup, **options)]
+    )
+    newest = tb.latest_checkpoint(backup)
+    assert len([n for n in listed(backup) if n.endswith(".index")]) == 2
+    flip_byte(data_file(newest), 0)
+    rest = made["train"](
+        made["make"](2), 3, callbacks=[tbk.BackupAndRestore(backup, **options)]
+    )
+    assert rest == whole[2:]
+    with pytest.raises(tb.RestoreMismatchError):
+        made["train"](made["make"](2, units=5), 3,
+                      callbacks=[tbk.BackupAndRestore(backup, **options)])  # fmt: skip
