@@ -13,5 +13,6 @@ what is better, and what goes through TensorFlow's own code still.
 from __future__ import annotations
 
 from tensorbundle.frameworks.tensorflow.checkpoint import Checkpoint, CheckpointManager
+from tensorbundle.frameworks.tensorflow.saved_model import SavedModel
 
-__all__ = ["Checkpoint", "CheckpointManager"]
+__all__ = ["Checkpoint", "CheckpointManager", "SavedModel"]
