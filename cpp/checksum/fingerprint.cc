@@ -17,11 +17,13 @@ PolyvalFunction FastestPolyval() {
 // The product of two elements of the field, as POLYVAL takes it: divided by x^128.
 Fingerprint Product(const Fingerprint& a, const Fingerprint& b) {
   uint64_t state[2] = {0, 0};
-  const uint64_t power[1][2] = {{b.low, b.high}};
+  uint64_t powers[kPolyvalPowers][2] = {};  // of which the last counts
+  powers[kPolyvalPowers - 1][0] = b.low;
+  powers[kPolyvalPowers - 1][1] = b.high;
   const uint64_t words[2] = {a.low, a.high};
   std::byte block[sizeof(words)];
   std::memcpy(block, words, sizeof(words));
-  PolyvalPortable(state, power, block, 1);
+  PolyvalPortable(state, powers, block, 1);
   return {state[0], state[1]};
 }
 
@@ -30,10 +32,9 @@ Fingerprint Product(const Fingerprint& a, const Fingerprint& b) {
 FingerprintKey::FingerprintKey(const Fingerprint& value) {
   static_assert(kPowers == kPolyvalPowers);
   Fingerprint power = value;
-  for (auto& words : powers_) {
-    words[0] = power.low;
-    words[1] = power.high;
-    power = Product(power, value);
+  for (size_t i = kPowers; i-- > 0; power = Product(power, value)) {
+    powers_[i][0] = power.low;
+    powers_[i][1] = power.high;
   }
 }
 

@@ -36,15 +36,15 @@ class FingerprintKey {
   // `value` is 128 random bits.
   explicit FingerprintKey(const Fingerprint& value);
 
-  Fingerprint value() const { return {powers_[0][0], powers_[0][1]}; }
+  Fingerprint value() const { return {powers_[kPowers - 1][0], powers_[kPowers - 1][1]}; }
 
  private:
   friend class Fingerprinter;
   friend Fingerprint Combine(const FingerprintKey& key, const Fingerprint& first,
                              const Fingerprint& second, uint64_t second_size);
 
-  static constexpr size_t kPowers = 8;
-  uint64_t powers_[kPowers][2];  // of the key, from the first on
+  static constexpr size_t kPowers = 32;
+  uint64_t powers_[kPowers][2];  // of the key, which is the last; the highest first
 };
 
 // The fingerprint of bytes that come piece by piece.

@@ -28,11 +28,11 @@ inline constexpr size_t kStreamCopyAlignment = 64;
 inline constexpr size_t kStreamCopyGranule = 256;
 
 // POLYVAL (RFC 8452, section 3) of whole blocks of 16 bytes: `state`, two words, the low one
-// first, becomes what it is after them.  `powers` has the key and its powers; the portable
-// kernel looks at the first only.
+// first, becomes what it is after them.  `powers` has kPolyvalPowers powers of the key, the
+// highest first, the key last; the portable kernel looks at the key only.
 using PolyvalKernel = void(uint64_t* state, const uint64_t (*powers)[2],
                            const std::byte* first, size_t num_blocks);
-inline constexpr size_t kPolyvalPowers = 8;
+inline constexpr size_t kPolyvalPowers = 32;
 
 ExtendKernel ExtendPortable;
 PolyvalKernel PolyvalPortable;
@@ -42,6 +42,7 @@ ExtendKernel ExtendSse42;           // REQUIRES: SSE4.2, PCLMULQDQ
 ExtendKernel ExtendAvx512;          // REQUIRES: the same, AVX512F, VPCLMULQDQ
 StreamCopyKernel StreamCopyAvx512;  // REQUIRES: what ExtendAvx512 does
 PolyvalKernel PolyvalPclmul;        // REQUIRES: PCLMULQDQ
+PolyvalKernel PolyvalAvx512;        // REQUIRES: the same, AVX512F, VPCLMULQDQ
 #elif defined(__aarch64__)
 ExtendKernel ExtendArmv8;  // REQUIRES: CRC32, PMULL
 #endif

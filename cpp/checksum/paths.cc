@@ -63,6 +63,7 @@ std::vector<PolyvalPath> AvailablePolyvalPaths() {
   std::vector<PolyvalPath> paths = {{"portable", RunPolyval<PolyvalPortable>}};
 #if defined(__x86_64__)
   if (HasPclmul()) paths.push_back({"pclmul", RunPolyval<PolyvalPclmul>});
+  if (HasAvx512()) paths.push_back({"avx512-vpclmulqdq", RunPolyval<PolyvalAvx512>});
 #endif
   return paths;
 }

@@ -31,7 +31,7 @@ std::vector<CpuPath> AvailablePaths();
 using PolyvalFunction = void (*)(uint64_t* state, const uint64_t (*powers)[2], Bytes blocks);
 
 struct PolyvalPath {
-  std::string_view name;  // "portable", "pclmul"
+  std::string_view name;  // "portable", "pclmul", "avx512-vpclmulqdq"
   PolyvalFunction extend;
 };
 

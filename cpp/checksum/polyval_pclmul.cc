@@ -11,6 +11,7 @@ namespace tensorbundle::checksum {
 namespace {
 
 constexpr size_t kBlock = sizeof(__m128i);
+constexpr size_t kBlocks = 8;
 
 __m128i Load(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
 
@@ -46,20 +47,18 @@ struct Product {
 void PolyvalPclmul(uint64_t* state, const uint64_t (*powers)[2], const std::byte* first,
                    size_t num_blocks) {
   __m128i value = Load(state);
-  __m128i keys[kPolyvalPowers];
-  for (size_t i = 0; i < kPolyvalPowers; ++i) keys[i] = Load(powers[i]);
-  for (; num_blocks >= kPolyvalPowers; num_blocks -= kPolyvalPowers) {
+  __m128i keys[kBlocks];  // the highest power first
+  for (size_t i = 0; i < kBlocks; ++i) keys[i] = Load(powers[kPolyvalPowers - kBlocks + i]);
+  for (; num_blocks >= kBlocks; num_blocks -= kBlocks) {
     Product product;
-    product.Add(_mm_xor_si128(value, Load(first)), keys[kPolyvalPowers - 1]);
-    for (size_t i = 1; i < kPolyvalPowers; ++i) {
-      product.Add(Load(first + i * kBlock), keys[kPolyvalPowers - 1 - i]);
-    }
+    product.Add(_mm_xor_si128(value, Load(first)), keys[0]);
+    for (size_t i = 1; i < kBlocks; ++i) product.Add(Load(first + i * kBlock), keys[i]);
     value = product.Reduced();
-    first += kPolyvalPowers * kBlock;
+    first += kBlocks * kBlock;
   }
   for (; num_blocks > 0; --num_blocks, first += kBlock) {
     Product product;
-    product.Add(_mm_xor_si128(value, Load(first)), keys[0]);
+    product.Add(_mm_xor_si128(value, Load(first)), keys[kBlocks - 1]);
     value = product.Reduced();
   }
   _mm_storeu_si128(reinterpret_cast<__m128i*>(state), value);

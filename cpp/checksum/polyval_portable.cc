@@ -42,7 +42,8 @@ Words ReduceOnce(const Words& low) {
 
 void PolyvalPortable(uint64_t* state, const uint64_t (*powers)[2], const std::byte* first,
                      size_t num_blocks) {
-  const Words key = {powers[0][0], powers[0][1]};
+  const uint64_t (&last)[2] = powers[kPolyvalPowers - 1];
+  const Words key = {last[0], last[1]};
   Words value = {state[0], state[1]};
   for (; num_blocks > 0; --num_blocks, first += 2 * sizeof(uint64_t)) {
     uint64_t words[2];
