@@ -115,6 +115,18 @@ TEST_F(IncrementalTest, BorrowedTensorsAreToldOfThoughNoneIsWritten) {
   EXPECT_EQ(told, 1);
 }
 
+TEST_F(IncrementalTest, EntriesWithoutBytesHaveNoFingerprint) {
+  const auto memory = WithFirst();
+  const std::vector<uint32_t> by_name = {4, 0, 1, 2, 5, 3};  // of four tensors
+  const auto incremental =
+      Incremental::Prepare(*memory, "d/a", first_.views(), by_name, 64, {});
+  ASSERT_TRUE(incremental.ok());
+  EXPECT_EQ((*incremental)->reason(), "");
+  EXPECT_EQ((*incremental)->shared().size(), 1u);
+  const std::string file = (*incremental)->Encode(0, {});
+  EXPECT_EQ(format::DecodeFingerprints(AsBytes(file))->fingerprints.size(), 4u);
+}
+
 TEST_F(IncrementalTest, AStopIsAStop) {
   class Stop final : public Observer {
    public:
