@@ -23,8 +23,7 @@
 
 namespace tensorbundle::format {
 
-constexpr int32_t kBundleVersion = 1;  // TensorFlow's kTensorBundleVersion
-constexpr size_t kMaxRank = 254;       // TensorShape::MaxDimensions
+constexpr size_t kMaxRank = 254;  // TensorShape::MaxDimensions
 // A shape with more dimensions than kMaxRank is named as such; one with more than this
 // is not even read to its end.
 constexpr size_t kMaxReadDimensions = 1024;

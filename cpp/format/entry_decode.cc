@@ -5,6 +5,7 @@
 #include "base/arithmetic.h"
 #include "format/entry.h"
 #include "format/entry_fields.h"
+#include "format/shape_decode.h"
 #include "format/wire.h"
 
 namespace tensorbundle::format {
@@ -21,67 +22,17 @@ struct RawEntry {
   int64_t offset = 0;
   int64_t size = 0;
   uint32_t crc32c = 0;
-  std::vector<int64_t> dimensions;
-  bool unknown_rank = false;
+  RawShape shape;
   std::vector<Bytes> slices;  // TensorSliceProto, not yet decoded
 };
-
-Status NotAnEntry(std::string_view what) {
-  return Status(Code::kBadEntry, std::string(what) + " is not a well-formed message");
-}
-
-Status TooMany(std::string_view what, size_t limit) {
-  return Status(Code::kLimitExceeded,
-                "more than " + std::to_string(limit) + " " + std::string(what));
-}
-
-bool GetSigned(const FieldReader& field, int64_t& value) {
-  uint64_t bits = 0;
-  if (!field.GetVarint(bits)) return false;
-  value = static_cast<int64_t>(bits);
-  return true;
-}
-
-Status ReadDimension(Bytes message, RawEntry& entry) {
-  if (entry.dimensions.size() == kMaxReadDimensions) {
-    return TooMany("dimensions", kMaxReadDimensions);
-  }
-  int64_t size = 0;
-  FieldReader fields(message);
-  while (fields.Next()) {
-    if (fields.number() == kDimSize && !GetSigned(fields, size)) {
-      return NotAnEntry("a dimension");
-    }
-  }
-  if (!fields.ok()) return NotAnEntry("a dimension");
-  entry.dimensions.push_back(size);
-  return Status();
-}
-
-// Adds to what is there, as a message that is given twice is merged.
-Status ReadShape(Bytes message, RawEntry& entry) {
-  FieldReader fields(message);
-  while (fields.Next()) {
-    if (fields.number() == kShapeDim) {
-      Bytes dimension;
-      if (!fields.GetBytes(dimension)) return NotAnEntry("the shape");
-      TB_RETURN_IF_ERROR(ReadDimension(dimension, entry));
-    } else if (fields.number() == kShapeUnknownRank) {
-      uint64_t unknown = 0;
-      if (!fields.GetVarint(unknown)) return NotAnEntry("the shape");
-      entry.unknown_rank = unknown != 0;
-    }
-  }
-  return fields.ok() ? Status() : NotAnEntry("the shape");
-}
 
 // One field; false where it has another wire type than the message's definition says.
 bool ReadField(const FieldReader& field, RawEntry& entry, Bytes& nested) {
   switch (field.number()) {
     case kEntryDType: return field.GetVarint(entry.dtype);
-    case kEntryShardId: return GetSigned(field, entry.shard_id);
-    case kEntryOffset: return GetSigned(field, entry.offset);
-    case kEntrySize: return GetSigned(field, entry.size);
+    case kEntryShardId: return field.GetSigned(entry.shard_id);
+    case kEntryOffset: return field.GetSigned(entry.offset);
+    case kEntrySize: return field.GetSigned(entry.size);
     case kEntryCrc32c: return field.GetFixed32(entry.crc32c);
     case kEntryShape:
     case kEntrySlices: return field.GetBytes(nested);
@@ -99,37 +50,13 @@ Status ReadEntry(Bytes value, RawEntry& entry) {
                                          std::to_string(static_cast<int>(fields.type())));
     }
     if (fields.number() == kEntryShape) {
-      TB_RETURN_IF_ERROR(ReadShape(nested, entry));
+      TB_RETURN_IF_ERROR(ReadShape(nested, entry.shape));
     } else if (fields.number() == kEntrySlices) {
       if (entry.slices.size() == kMaxSlices) return TooMany("slices", kMaxSlices);
       entry.slices.push_back(nested);
     }
   }
-  return fields.ok() ? Status() : NotAnEntry("the entry");
-}
-
-Result<DType> CheckDType(const RawEntry& raw) {
-  const std::optional<DType> dtype = DTypeFromNumber(raw.dtype);
-  if (dtype.has_value()) return *dtype;
-  return Status(Code::kBadDType, "dtype " + std::to_string(static_cast<int64_t>(raw.dtype)) +
-                                     " is not one that a bundle can hold");
-}
-
-Result<Shape> CheckShape(const RawEntry& raw) {
-  if (raw.unknown_rank) return Status(Code::kBadShape, "the shape's rank is unknown");
-  if (raw.dimensions.size() > kMaxRank) {
-    return Status(Code::kBadShape, "the rank is " + std::to_string(raw.dimensions.size()) +
-                                       "; the limit is " + std::to_string(kMaxRank));
-  }
-  Shape shape;
-  for (const int64_t size : raw.dimensions) {
-    if (size < 0) {
-      return Status(Code::kBadShape, "dimension " + std::to_string(shape.size()) + " is " +
-                                         std::to_string(size) + ", less than 0");
-    }
-    shape.push_back(static_cast<uint64_t>(size));
-  }
-  return shape;
+  return fields.ok() ? Status() : NotAMessage("the entry");
 }
 
 // The size of a tensor in bytes against its number of elements.
@@ -166,72 +93,6 @@ Status CheckPlace(const RawEntry& raw) {
   return Status();
 }
 
-Status ReadExtent(Bytes message, uint64_t dimension_size, Slice& slice) {
-  const std::string what = "the extent of dimension " + std::to_string(slice.size());
-  int64_t start = 0;
-  std::optional<int64_t> length;
-  FieldReader fields(message);
-  while (fields.Next()) {
-    int64_t number = 0;
-    if (fields.number() != kExtentStart && fields.number() != kExtentLength) continue;
-    if (!GetSigned(fields, number)) return NotAnEntry(what);
-    if (fields.number() == kExtentStart) start = number;
-    if (fields.number() == kExtentLength) length = number;
-  }
-  if (!fields.ok()) return NotAnEntry(what);
-  if (!length.has_value()) {
-    if (start != 0) return Status(Code::kBadSlice, what + " has a start, but no length");
-    slice.push_back(Extent{});
-    return Status();
-  }
-  const auto end = CheckedAdd(static_cast<uint64_t>(start), static_cast<uint64_t>(*length));
-  if (start < 0 || *length <= 0 || !end.has_value() || *end > dimension_size) {
-    return Status(Code::kBadSlice, what + ", start " + std::to_string(start) + ", length " +
-                                       std::to_string(*length) + ", is not inside its " +
-                                       std::to_string(dimension_size));
-  }
-  slice.push_back(Extent{start, *length});
-  return Status();
-}
-
-Result<Slice> ReadSlice(Bytes message, const Shape& shape) {
-  Slice slice;
-  FieldReader fields(message);
-  while (fields.Next()) {
-    if (fields.number() != kSliceExtent) continue;
-    Bytes extent;
-    if (!fields.GetBytes(extent)) return NotAnEntry("a slice");
-    if (slice.size() == shape.size()) {
-      return Status(Code::kBadSlice, "a slice has more extents than the tensor's rank of " +
-                                         std::to_string(shape.size()));
-    }
-    TB_RETURN_IF_ERROR(ReadExtent(extent, shape[slice.size()], slice));
-  }
-  if (!fields.ok()) return NotAnEntry("a slice");
-  if (slice.size() != shape.size()) {
-    return Status(Code::kBadSlice, "a slice has " + std::to_string(slice.size()) +
-                                       " extents, the tensor a rank of " +
-                                       std::to_string(shape.size()));
-  }
-  return slice;
-}
-
-bool Precedes(const Slice* a, const Slice* b) {
-  return std::ranges::lexicographical_compare(*a, *b, [](const Extent& x, const Extent& y) {
-    return x.start != y.start ? x.start < y.start : x.length < y.length;
-  });
-}
-
-Status CheckNoDuplicates(const std::vector<Slice>& slices) {
-  std::vector<const Slice*> sorted;
-  sorted.reserve(slices.size());
-  for (const Slice& slice : slices) sorted.push_back(&slice);
-  std::ranges::sort(sorted, Precedes);
-  const auto same = [](const Slice* a, const Slice* b) { return *a == *b; };
-  if (std::ranges::adjacent_find(sorted, same) == sorted.end()) return Status();
-  return Status(Code::kBadSlice, "the same slice is there twice");
-}
-
 }  // namespace
 
 Result<uint64_t> NumElements(const Shape& shape, uint32_t element_size) {
@@ -255,19 +116,12 @@ Result<Entry> DecodeEntry(Bytes value) {
   RawEntry raw;
   TB_RETURN_IF_ERROR(ReadEntry(value, raw));
   Entry entry;
-  TB_ASSIGN_OR_RETURN(entry.dtype, CheckDType(raw));
-  TB_ASSIGN_OR_RETURN(entry.shape, CheckShape(raw));
+  TB_ASSIGN_OR_RETURN(entry.dtype, CheckDType(raw.dtype));
+  TB_ASSIGN_OR_RETURN(entry.shape, CheckShape(raw.shape));
   TB_ASSIGN_OR_RETURN(const uint64_t num_elements,
                       NumElements(entry.shape, ElementSize(entry.dtype)));
   if (!raw.slices.empty()) {
-    if (raw.slices.size() * std::max<size_t>(1, entry.shape.size()) > kMaxExtents) {
-      return TooMany("extents of slices", kMaxExtents);
-    }
-    for (const Bytes message : raw.slices) {
-      TB_ASSIGN_OR_RETURN(Slice slice, ReadSlice(message, entry.shape));
-      entry.slices.push_back(std::move(slice));
-    }
-    TB_RETURN_IF_ERROR(CheckNoDuplicates(entry.slices));
+    TB_ASSIGN_OR_RETURN(entry.slices, DecodeSlices(raw.slices, entry.shape));
     return entry;
   }
   TB_RETURN_IF_ERROR(CheckSize(entry.dtype, num_elements, raw.size));

@@ -1,26 +1,17 @@
-// The header, BundleHeaderProto of tensor_bundle.proto and VersionDef of
-// versions.proto.
-
-#include <vector>
+// The header, BundleHeaderProto of tensor_bundle.proto.
 
 #include "format/entry.h"
 #include "format/naming.h"
+#include "format/version.h"
 #include "format/wire.h"
 
 namespace tensorbundle::format {
 namespace {
 
 enum HeaderField : uint32_t { kNumShards = 1, kEndianness = 2, kVersion = 3 };
-enum VersionField : uint32_t { kProducer = 1, kMinConsumer = 2, kBadConsumers = 3 };
 
 constexpr uint64_t kLittle = 0;
 constexpr uint64_t kBig = 1;
-
-struct Version {
-  int64_t producer = 0;
-  int64_t min_consumer = 0;
-  bool refuses_us = false;  // kBundleVersion is among the bad consumers
-};
 
 Status NotAHeader(std::string_view what) {
   return Status(Code::kBadHeader, std::string(what) + " is not a well-formed message");
@@ -36,70 +27,6 @@ bool IsV1Header(Bytes value) {
     if (fields.number() == kNumShards) is_message = fields.GetBytes(meta);
   }
   return fields.ok() && is_message;
-}
-
-void AddBadConsumer(uint64_t consumer, Version& version) {
-  if (consumer == static_cast<uint64_t>(kBundleVersion)) version.refuses_us = true;
-}
-
-// A repeated number, packed (as proto3 writes it) or not.
-bool ReadBadConsumers(const FieldReader& field, Version& version) {
-  uint64_t consumer = 0;
-  if (field.GetVarint(consumer)) {
-    AddBadConsumer(consumer, version);
-    return true;
-  }
-  Bytes packed;
-  if (!field.GetBytes(packed)) return false;
-  Cursor cursor(packed);
-  while (!cursor.done()) {
-    if (!cursor.ReadVarint64(consumer)) return false;
-    AddBadConsumer(consumer, version);
-  }
-  return true;
-}
-
-// Adds to `version`, as a message that is given twice is merged.
-Status ReadVersion(Bytes message, Version& version) {
-  FieldReader fields(message);
-  while (fields.Next()) {
-    uint64_t number = 0;
-    switch (fields.number()) {
-      case kProducer:
-        if (!fields.GetVarint(number)) return NotAHeader("the version");
-        version.producer = static_cast<int64_t>(number);
-        break;
-      case kMinConsumer:
-        if (!fields.GetVarint(number)) return NotAHeader("the version");
-        version.min_consumer = static_cast<int64_t>(number);
-        break;
-      case kBadConsumers:
-        if (!ReadBadConsumers(fields, version)) return NotAHeader("the version");
-        break;
-      default: break;
-    }
-  }
-  return fields.ok() ? Status() : NotAHeader("the version");
-}
-
-// TensorFlow's CheckVersions, with 0 as the least producer.
-Status CheckVersion(const Version& version) {
-  if (version.producer < 0) {
-    return Status(
-        Code::kUnsupportedVersion,
-        "the producer's version is " + std::to_string(version.producer) + ", less than 0");
-  }
-  if (version.min_consumer > kBundleVersion) {
-    return Status(Code::kUnsupportedVersion, "the bundle needs a reader of version " +
-                                                 std::to_string(version.min_consumer) +
-                                                 ", this one has " +
-                                                 std::to_string(kBundleVersion));
-  }
-  if (version.refuses_us) {
-    return Status(Code::kUnsupportedVersion,
-                  "the bundle refuses readers of version " + std::to_string(kBundleVersion));
-  }
-  return Status();
 }
 
 // The numbers of a header as they stand in the file, each checked alone later.

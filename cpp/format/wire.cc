@@ -86,9 +86,22 @@ bool FieldReader::GetVarint(uint64_t& value) const {
   return true;
 }
 
+bool FieldReader::GetSigned(int64_t& value) const {
+  uint64_t bits = 0;
+  if (!GetVarint(bits)) return false;
+  value = static_cast<int64_t>(bits);
+  return true;
+}
+
 bool FieldReader::GetFixed32(uint32_t& value) const {
   if (type_ != WireType::kFixed32) return false;
   value = static_cast<uint32_t>(scalar_);
+  return true;
+}
+
+bool FieldReader::GetFixed64(uint64_t& value) const {
+  if (type_ != WireType::kFixed64) return false;
+  value = scalar_;
   return true;
 }
 

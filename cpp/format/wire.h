@@ -51,7 +51,9 @@ class FieldReader {
   WireType type() const { return type_; }
   // True, and the value, where the field's wire type is that one.
   [[nodiscard]] bool GetVarint(uint64_t& value) const;
+  [[nodiscard]] bool GetSigned(int64_t& value) const;  // a varint, in two's complement
   [[nodiscard]] bool GetFixed32(uint32_t& value) const;
+  [[nodiscard]] bool GetFixed64(uint64_t& value) const;
   [[nodiscard]] bool GetBytes(Bytes& value) const;
 
  private:
