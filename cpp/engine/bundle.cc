@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/index_source.h"
 #include "format/naming.h"
 #include "format/slices.h"
 
@@ -12,24 +13,6 @@ namespace tensorbundle::engine {
 bool Bundle::IsName(std::string_view key) {
   return !key.empty() && (key.front() != '\0' || !format::DecodeSliceKey(key).has_value());
 }
-
-namespace {
-
-class IndexSource final : public format::TableSource {
- public:
-  explicit IndexSource(std::shared_ptr<const io::ReadableFile> file)
-      : file_(std::move(file)) {}
-
-  uint64_t size() const override { return file_->size(); }
-  Status ReadAt(uint64_t offset, MutableBytes out) const override {
-    return file_->ReadAt(offset, out);
-  }
-
- private:
-  const std::shared_ptr<const io::ReadableFile> file_;
-};
-
-}  // namespace
 
 Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
                                              std::string prefix) {

@@ -113,7 +113,8 @@ class TableReader {
   // Errors: kTruncatedIndex, kBadMagic, kBadHandle, kBadBlock, kBadBlockChecksum,
   //         kBadCompression, kBadKeyOrder, kDuplicateKey, kLimitExceeded, and whatever the
   //         source returns
-  static Result<std::unique_ptr<TableReader>> Open(std::unique_ptr<const TableSource> source);
+  static Result<std::unique_ptr<TableReader>> Open(std::unique_ptr<const TableSource> source,
+                                                   uint64_t max_block_size = kMaxBlockSize);
   // Of bytes in memory, which must outlive the reader.
   static Result<std::unique_ptr<TableReader>> Open(Bytes file);
 
@@ -144,7 +145,7 @@ class TableReader {
     mutable std::atomic<const CheckedBlock*> checked = nullptr;  // the same, published
   };
 
-  explicit TableReader(std::unique_ptr<const TableSource> source);
+  TableReader(std::unique_ptr<const TableSource> source, uint64_t max_block_size);
 
   struct Footer {
     BlockHandle metaindex;
@@ -163,7 +164,8 @@ class TableReader {
   Status CheckKeys(size_t index, Bytes contents) const;
 
   const std::unique_ptr<const TableSource> source_;
-  const uint64_t size_;           // bytes, of the file
+  const uint64_t size_;  // bytes, of the file
+  const uint64_t max_block_size_;
   std::deque<DataBlock> blocks_;  // a deque, as atomics do not move
   mutable std::atomic<uint64_t> memory_left_;
   mutable std::array<std::mutex, 16> check_mutexes_;  // shared, as blocks may be very many

@@ -51,19 +51,19 @@ class MemorySource final : public TableSource {
   const Bytes bytes_;
 };
 
-Status OverLimit(uint64_t size) {
+Status OverLimit(uint64_t size, uint64_t limit) {
   return Status(Code::kLimitExceeded, "a block of " + std::to_string(size) +
-                                          " bytes; the limit is " +
-                                          std::to_string(kMaxBlockSize));
+                                          " bytes; the limit is " + std::to_string(limit));
 }
 
 }  // namespace
 
 // A file's size is below 2^63, so the product could only wrap for a source that is not
 // a file.
-TableReader::TableReader(std::unique_ptr<const TableSource> source)
+TableReader::TableReader(std::unique_ptr<const TableSource> source, uint64_t max_block_size)
     : source_(std::move(source)),
       size_(source_->size()),
+      max_block_size_(max_block_size),
       memory_left_(CheckedMultiply(size_, kMaxGrowth).value_or(UINT64_MAX / 2) +
                    kGrowthAllowance) {}
 
@@ -72,8 +72,8 @@ Result<std::unique_ptr<TableReader>> TableReader::Open(Bytes file) {
 }
 
 Result<std::unique_ptr<TableReader>> TableReader::Open(
-    std::unique_ptr<const TableSource> source) {
-  std::unique_ptr<TableReader> reader(new TableReader(std::move(source)));
+    std::unique_ptr<const TableSource> source, uint64_t max_block_size) {
+  std::unique_ptr<TableReader> reader(new TableReader(std::move(source), max_block_size));
   if (reader->size_ < kFooterSize) {
     return Status(Code::kTruncatedIndex, "the file has " + std::to_string(reader->size_) +
                                              " bytes, its footer alone should have " +
@@ -188,7 +188,7 @@ Status TableReader::ChargeMemory(uint64_t size) const {
 //
 // REQUIRES: CheckPlace(handle) was OK
 Result<TableReader::Block> TableReader::LoadBlock(const BlockHandle& handle) const {
-  if (handle.size > kMaxBlockSize) return OverLimit(handle.size);
+  if (handle.size > max_block_size_) return OverLimit(handle.size, max_block_size_);
   Block stored(handle.size + kBlockTrailerSize);
   TB_RETURN_IF_ERROR(source_->ReadAt(handle.offset, stored));
   const Bytes with_type = Bytes(stored).first(handle.size + 1);
@@ -208,7 +208,7 @@ Result<TableReader::Block> TableReader::LoadBlock(const BlockHandle& handle) con
 
 Result<TableReader::Block> TableReader::Decompress(Bytes stored) const {
   TB_ASSIGN_OR_RETURN(const uint64_t size, SnappyDecodedSize(stored));
-  if (size > kMaxBlockSize) return OverLimit(size);
+  if (size > max_block_size_) return OverLimit(size, max_block_size_);
   // A larger claim than that is false, and the decoder says so before it allocates.
   TB_RETURN_IF_ERROR(ChargeMemory(std::min(size, stored.size() * kMaxSnappyExpansion)));
   return DecodeSnappy(stored);

@@ -17,8 +17,8 @@
 #include "bindings/mapping.h"
 #include "bindings/names.h"
 #include "bindings/observer.h"
+#include "bindings/read_arguments.h"
 #include "bindings/register.h"
-#include "bindings/stages.h"
 #include "engine/bundle.h"
 #include "engine/mapper.h"
 #include "engine/reader.h"
@@ -31,15 +31,6 @@ namespace tensorbundle::bindings {
 namespace {
 
 using format::Entry;
-
-// How to read; made once per call by the package.
-struct ReadArguments {
-  bool verify = true;
-  size_t num_threads = 0;
-  uint64_t block_size = 0;
-  uint32_t queue_depth = 0;
-  py::object progress;
-};
 
 class PyBundle {
  public:
@@ -176,7 +167,7 @@ class PyBundle {
     PythonObserver observer(arguments.progress);
     auto report = [&] {
       const GilRelease release;  // reads and checksums everything
-      return engine::VerifyTensors(*bundle_, requests, Options(true, arguments, observer),
+      return engine::VerifyTensors(*bundle_, requests, OptionsOf(arguments, mode_, observer),
                                    faults);
     }();
     const engine::ReadReport result = ValueOrThrow(std::move(report));
@@ -285,8 +276,7 @@ class PyBundle {
   engine::ReadReport Read(const std::vector<engine::ReadRequest>& requests,
                           const ReadArguments& arguments, engine::ReadMode mode) const {
     PythonObserver observer(arguments.progress);
-    engine::ReadOptions options = Options(arguments.verify, arguments, observer);
-    options.mode = mode;
+    const engine::ReadOptions options = OptionsOf(arguments, mode, observer);
     auto report = [&] {
       const GilRelease release;  // all I/O, checksums and copies
       return engine::ReadTensors(*bundle_, requests, options);
@@ -294,36 +284,10 @@ class PyBundle {
     return ValueOrThrow(std::move(report));
   }
 
-  engine::ReadOptions Options(bool verify, const ReadArguments& arguments,
-                              PythonObserver& observer) const {
-    engine::ReadOptions options;
-    options.verify = verify;
-    options.mode = mode_;
-    options.num_threads = arguments.num_threads;
-    options.transfer.block_size = arguments.block_size;
-    options.transfer.queue_depth = arguments.queue_depth;
-    options.observer = &observer;
-    return options;
-  }
-
   static engine::ReadMode ModeOf(std::optional<io::Backend> backend) {
     if (!backend.has_value()) return engine::ReadMode::kAuto;
     return *backend == io::Backend::kBuffered ? engine::ReadMode::kBuffered
                                               : engine::ReadMode::kDirect;
-  }
-
-  static py::dict ReportToPython(const engine::ReadReport& report) {
-    py::dict out;
-    out["num_tensors"] = report.num_tensors;
-    out["bytes"] = report.bytes;
-    out["direct_bytes"] = report.direct_bytes;
-    out["num_threads"] = report.num_threads;
-    out["seconds"] = report.seconds;
-    out["queue_reason"] = report.queue_reason;
-    py::dict stages = StagesToPython(report.stages);
-    stages["plan"] = report.plan_seconds;
-    out["stages"] = stages;
-    return out;
   }
 
   const engine::ReadMode mode_;

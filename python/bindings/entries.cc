@@ -9,8 +9,6 @@ namespace tensorbundle::bindings {
 
 using format::Entry;
 
-namespace {
-
 py::tuple ShapeToPython(const format::Shape& shape) {
   py::tuple out(shape.size());
   for (size_t i = 0; i < shape.size(); ++i) out[i] = py::int_(shape[i]);
@@ -29,24 +27,26 @@ py::list SlicesToPython(const std::vector<format::Slice>& slices) {
   return out;
 }
 
-}  // namespace
-
 py::tuple EntryToPython(const Entry& entry) {
   return py::make_tuple(static_cast<int>(entry.dtype), ShapeToPython(entry.shape),
                         entry.shard_id, entry.offset, entry.size,
                         checksum::Unmask(entry.crc32c).value(), SlicesToPython(entry.slices));
 }
 
-Result<py::list> ElementsToPython(const engine::ReadRequest& request, Bytes stored,
-                                  std::endian order, bool verify) {
-  TB_ASSIGN_OR_RETURN(const auto elements,
-                      format::DecodeElements(request.entry, stored, order, verify));
+py::list BytesToPython(std::span<const Bytes> elements) {
   py::list out(elements.size());
   for (size_t i = 0; i < elements.size(); ++i) {
     const std::string_view text = AsText(elements[i]);
     out[i] = py::bytes(text.data(), text.size());
   }
   return out;
+}
+
+Result<py::list> ElementsToPython(const engine::ReadRequest& request, Bytes stored,
+                                  std::endian order, bool verify) {
+  TB_ASSIGN_OR_RETURN(const auto elements,
+                      format::DecodeElements(request.entry, stored, order, verify));
+  return BytesToPython(elements);
 }
 
 }  // namespace tensorbundle::bindings

@@ -7,6 +7,8 @@
 #include <pybind11/pybind11.h>
 
 #include <bit>
+#include <span>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -21,6 +23,10 @@ inline bool IsList(const format::Entry& entry) { return !format::HasElementSize(
 
 // (DataType number, shape, shard, offset, size, CRC-32C, slices)
 pybind11::tuple EntryToPython(const format::Entry& entry);
+
+pybind11::tuple ShapeToPython(const format::Shape& shape);
+pybind11::list SlicesToPython(const std::vector<format::Slice>& slices);
+pybind11::list BytesToPython(std::span<const Bytes> elements);
 
 // The elements of a tensor that IsList(), in C order.
 //

@@ -14,4 +14,5 @@ PYBIND11_MODULE(_core, module) {
   tensorbundle::bindings::RegisterSave(module);
   tensorbundle::bindings::RegisterMerge(module);
   tensorbundle::bindings::RegisterBundle(module);
+  tensorbundle::bindings::RegisterV1(module);
 }

@@ -116,3 +116,8 @@ class Bundle:
     def verify(
         self, names: list[str], *, options: ReadOptions
     ) -> tuple[dict[str, Any], list[tuple[str, Exception]]]: ...
+
+class V1Checkpoint(Bundle):
+    """Has the methods of a bundle; it is no subclass of it."""
+
+    def __init__(self, paths: list[bytes]) -> None: ...

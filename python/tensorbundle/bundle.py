@@ -31,12 +31,13 @@ class Entry:
     """The format's own name: ``"float32"``, ``"bfloat16"``, ``"string"``, ``"qint8"``."""
     shape: tuple[int, ...]
     shard_id: int
-    offset: int
-    """Bytes from the start of the shard."""
+    offset: int | None
+    """Bytes from the start of the shard; ``None`` in a V1 checkpoint."""
     size: int
-    """Bytes in the file."""
-    crc32c: int
-    """CRC-32C of those bytes, not masked (for strings see ``cpp/FORMAT.md``)."""
+    """Bytes in the file; in a V1 checkpoint those of the array, of strings 0."""
+    crc32c: int | None
+    """CRC-32C of those bytes, not masked (for strings see ``cpp/FORMAT.md``); ``None`` in a
+    V1 checkpoint, which has checksums of its blocks only."""
     slices: tuple[tuple[tuple[int, int], ...], ...]
     """The parts of a partitioned tensor, ``(start, length)`` per dimension, length -1
     for all of it; empty for a tensor stored whole."""
@@ -204,7 +205,10 @@ def open(
     Parameters
     ----------
     prefix
-        Path of the checkpoint without a suffix, as given to `save`.
+        Path of the checkpoint without a suffix, as given to `save`. Where there is no
+        ``PREFIX.index``, that of a checkpoint in TensorFlow's V1 format: its file, or
+        ``NAME-?????-of-00002`` for its files. Its tensors are decoded when they are taken,
+        since it stores numbers as protocol buffers do: nothing of it is mapped.
     mmap
         ``True``: map data files, but not those of a network file system, or one that is
         a program (FUSE): there a lost server, or a file cut short, would end the process
@@ -227,7 +231,7 @@ def open(
     Raises
     ------
     FileNotFoundError
-        There is no ``PREFIX.index``.
+        There is no ``PREFIX.index``, and no V1 checkpoint.
     CorruptionError, UnsupportedError
         It is not the index of a bundle, is damaged, or of an unknown version.
     ValueError
@@ -315,4 +319,5 @@ def _fault(core: Any, name: str, error: Exception) -> Fault:
         _, _, shard, begin, size, _, _ = core.find(name)
     except BundleError:  # the record itself is the fault
         return Fault(name, code, str(error), detail, path, None, None, None)
-    return Fault(name, code, str(error), detail, path, shard, begin, begin + size)
+    end = None if begin is None else begin + size
+    return Fault(name, code, str(error), detail, path, shard, begin, end)

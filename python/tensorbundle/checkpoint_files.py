@@ -1,7 +1,7 @@
 """The files of a checkpoint, by their exact names: asked for, dated, removed.
 
 A prefix is a path, never a pattern: where TensorFlow globs, ``*``, ``?``, ``[`` and
-backslashes have no meaning here.
+backslashes have no meaning here, but in the names of V1 checkpoints (`v1_files`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tensorbundle.directories import names_in, telling
 from tensorbundle.errors import BundleError, LockedError
 from tensorbundle.file_lock import FileLock, save_lock_path
 from tensorbundle.paths import open_core
+from tensorbundle.v1_files import v1_files
 
 __all__ = [
     "checkpoint_exists",
@@ -79,7 +80,7 @@ def remove_checkpoint(
         Path of the checkpoint without a suffix.
     checkpoint_format_version
         ``2``, or ``0`` or ``1`` for the V1 format, where the file has the name of the
-        prefix itself.
+        prefix itself, or the files those that ``PREFIX-?????-of-NNNNN`` stands for.
     meta_graph_suffix
         What follows the dot in the name of the graph's file.
 
@@ -94,7 +95,7 @@ def remove_checkpoint(
     prefix = os.fspath(checkpoint_prefix)
     meta = f"{_V1_SHARD.sub('', prefix)}.{meta_graph_suffix}"
     if checkpoint_format_version != _V2:
-        _remove_files([meta, prefix])
+        _remove_files([meta, *v1_files(prefix)])
         return
     if not any(os.path.lexists(path) for path in _bundle_files(prefix, meta)):
         return
@@ -157,7 +158,7 @@ def is_number(text: str) -> bool:
 def _identifying_file(prefix: str) -> str | None:
     if os.path.exists(prefix + ".index"):
         return prefix + ".index"
-    return prefix if os.path.isfile(prefix) else None
+    return next(iter(v1_files(prefix)), None)
 
 
 def _bundle_files(prefix: str, meta: str) -> list[str]:

@@ -52,7 +52,8 @@ def load(
     Parameters
     ----------
     prefix
-        Path of the checkpoint without a suffix, as given to `save`.
+        Path of the checkpoint without a suffix, as given to `save`; or that of a V1
+        checkpoint (see `open`), which is always read and always verified.
     names
         Names of the tensors to load; ``None`` means those of `into`, or all.
     mmap

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from tensorbundle.core import _core
-from tensorbundle.errors import UnsupportedError
+from tensorbundle.errors import CorruptionError, UnsupportedError
+from tensorbundle.v1_files import v1_files
 
 __all__ = ["absolute", "explain_missing", "open_core"]
 
@@ -26,12 +27,16 @@ def absolute(prefix: str | bytes) -> bytes:
 
 
 def open_core(prefix: str, backend: str = "auto") -> _core.Bundle:
-    """Open the core's bundle; explain a path that is something else."""
+    """Open the core's bundle, or a V1 checkpoint; explain a path that is something else."""
     try:
         return _core.Bundle(absolute(prefix), backend)
     except FileNotFoundError as error:
-        explain_missing(error, prefix)
-        raise
+        hint = _hint(prefix)
+        paths = v1_files(os.fsdecode(prefix)) if hint is None else []
+        if not paths:
+            explain_missing(error, prefix)
+            raise
+    return _open_v1(prefix, paths)
 
 
 def explain_missing(error: FileNotFoundError, prefix: str) -> None:
@@ -41,6 +46,27 @@ def explain_missing(error: FileNotFoundError, prefix: str) -> None:
         told = FileNotFoundError(error.errno, f"{error.strerror}; {hint}", error.filename)
         told.__dict__.update(error.__dict__)
         raise told from None
+    if v1_files(os.fsdecode(prefix)):
+        raise UnsupportedError(
+            f"{prefix}: a checkpoint of TensorFlow's V1 format, or no checkpoint; only "
+            "bundles can be had here: load it, and save it as one",
+            code="UnsupportedFormat",
+            path=prefix,
+        ) from None
+
+
+def _open_v1(prefix: str, paths: list[str]) -> _core.Bundle:
+    try:
+        return _core.V1Checkpoint([os.path.join(os.getcwdb(), os.fsencode(p)) for p in paths])
+    except CorruptionError as error:
+        if error.code not in ("BadMagic", "TruncatedIndex", "MissingHeader"):
+            raise
+        raise UnsupportedError(
+            f"{prefix}: no .index beside it, and no checkpoint of TensorFlow's V1 format "
+            f"itself: {error.detail}",
+            code="UnsupportedFormat",
+            path=error.path,
+        ) from None
 
 
 def _hint(prefix: str) -> str | None:
@@ -49,11 +75,4 @@ def _hint(prefix: str) -> str | None:
         return f"a checkpoint is named by its prefix, without suffix: {stem!r}"
     if os.path.isdir(prefix):
         return f"{prefix!r} is a directory; latest_checkpoint() finds the newest prefix in it"
-    if os.path.isfile(prefix):
-        raise UnsupportedError(
-            f"{prefix}: no .index beside it; a file of that very name is a checkpoint of "
-            "TensorFlow's V1 format, or not a checkpoint",
-            code="UnsupportedFormat",
-            path=prefix,
-        )
     return None

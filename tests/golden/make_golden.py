@@ -33,6 +33,13 @@ from reference.bundle import read_bundle, read_entries, write_bundle  # noqa: E4
 # What the big-endian bundle has.
 TURNED_ROUND = ("dtypes", "strings", "variants")
 
+# What TensorFlow 2.21 writes in the V1 format, strings apart, and what it restores for sure.
+V1_DTYPES = {
+    "float32", "float64", "float16", "complex64", "complex128", "bool", "int8", "uint8",
+    "int16", "uint16", "int32", "int64", "qint8", "quint8", "qint32",
+}  # fmt: skip
+V1_RESTORED = {"float32", "float64", "int32", "int64", "bool", "string"}
+
 QUANTIZED: dict[str, type[np.integer[Any]]] = {
     "qint8": np.int8,
     "quint8": np.uint8,
@@ -229,6 +236,111 @@ def is_refused_by_tensorflow(number: int) -> bool:
     return dtype == tf.variant or any(kind in dtype.name for kind in narrow)
 
 
+def v1_tensors() -> dict[str, Any]:
+    """Return a tensor of each kind that a V1 checkpoint can store."""
+    tensors: dict[str, Any] = {}
+    for name, vector in vectors():
+        if name in V1_DTYPES:
+            for kind, array in (
+                ("scalar", vector[-1]),
+                ("vector", vector),
+                ("empty", vector[:0].reshape(0, 3)),
+            ):
+                tensor = tf.constant(array)
+                if name in QUANTIZED:
+                    tensor = tf.bitcast(tensor, tf.as_dtype(name))
+                tensors[f"{name}/{kind}"] = tensor
+    tensors["string/scalar"] = tf.constant(b"scalar")
+    tensors["string/matrix"] = tf.constant([[b"hello", b""], [bytes(range(256)), b"x" * 300]])
+    tensors["string/empty"] = tf.constant(np.zeros([0], object), tf.string)
+    return tensors
+
+
+def v1_slices() -> list[tuple[str, str, Any]]:
+    """Return parts of tensors: rows, columns, not in order, of one element."""
+    grid = np.arange(24, dtype=np.float32).reshape(4, 6)
+    wide = np.arange(300, dtype=np.int64) - 150
+    half = np.arange(12, dtype=np.float16).reshape(3, 4)
+    pairs = np.arange(6, dtype=np.float64) * (1 - 2j)
+    return [
+        ("rows", "4 6 0,2:-", grid[:2]),
+        ("rows", "4 6 2,2:-", grid[2:]),
+        ("columns", "3 4 0,3:0,1", half[:, :1]),
+        ("columns", "3 4 0,3:1,3", half[:, 1:]),
+        ("wide", "300 130,170", wide[130:]),
+        ("wide", "300 0,64", wide[:64]),
+        ("wide", "300 64,66", wide[64:130]),
+        ("pairs", "6 0,5", pairs[:5]),
+        ("pairs", "6 5,1", pairs[5:]),
+        ("whole", "", grid),
+    ]
+
+
+def make_v1(directory: Path) -> dict[str, Any]:
+    """Write V1 checkpoints: whole tensors, slices, and slices in two files."""
+    tensors = v1_tensors()
+    tf.raw_ops.Save(
+        filename=str(directory / "v1_dtypes"),
+        tensor_names=list(tensors),
+        data=list(tensors.values()),
+    )
+    slices = v1_slices()
+    save_v1_slices(directory / "v1_slices", slices)
+    save_v1_slices(directory / "v1_shards-00000-of-00002", slices[::2])
+    save_v1_slices(directory / "v1_shards-00001-of-00002", slices[1::2])
+    whole = {
+        "rows": np.arange(24, dtype=np.float32).reshape(4, 6),
+        "columns": np.arange(12, dtype=np.float16).reshape(3, 4),
+        "wide": np.arange(300, dtype=np.int64) - 150,
+        "pairs": np.arange(6, dtype=np.float64) * (1 - 2j),
+        "whole": np.arange(24, dtype=np.float32).reshape(4, 6),
+    }
+    sliced = {name: tf.constant(array) for name, array in whole.items()}
+    return {
+        name: describe_v1(str(directory / name), found)
+        for name, found in (
+            ("v1_dtypes", tensors),
+            ("v1_slices", sliced),
+            ("v1_shards-?????-of-00002", sliced),
+        )
+    }
+
+
+def save_v1_slices(path: Path, parts: list[tuple[str, str, Any]]) -> None:
+    """Write parts of tensors to one file."""
+    tf.raw_ops.SaveSlices(
+        filename=str(path),
+        tensor_names=[name for name, _, _ in parts],
+        shapes_and_slices=[spec for _, spec, _ in parts],
+        data=[tf.constant(array) for _, _, array in parts],
+    )
+
+
+def describe_v1(path: str, tensors: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a line per tensor; what TensorFlow can restore of them must be the same."""
+    lines = []
+    for name, tensor in sorted(tensors.items()):
+        line = {"key": name, "dtype": tensor.dtype.as_datatype_enum}
+        lines.append(line | {"shape": tensor.shape.as_list()} | values_of(tensor))
+        try:
+            found = tf.raw_ops.Restore(file_pattern=path, tensor_name=name, dt=tensor.dtype)
+        except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError):
+            assert tensor.dtype.name not in V1_RESTORED, tensor.dtype
+            continue
+        assert values_of(found) == values_of(tensor), name
+    return lines
+
+
+def values_of(tensor: Any) -> dict[str, Any]:
+    """Return the values of a tensor that is no variant, as golden.json has them."""
+    if tensor.dtype == tf.string:
+        flat = tf.reshape(tensor, [-1]).numpy()
+        return {"values_hex": [value.hex() for value in flat]}
+    if tensor.dtype.name in QUANTIZED:
+        tensor = tf.bitcast(tensor, QUANTIZED[tensor.dtype.name])
+    return {"sha256": hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}
+
+
 def index_items(prefix: Path) -> list[tuple[bytes, bytes]]:
     """Return the entries of an uncompressed index, trusting it: TensorFlow made it."""
     table = prefix.with_name(prefix.name + ".index").read_bytes()
@@ -362,10 +474,18 @@ def main() -> None:
         tensors = ",\n    ".join(json.dumps(t, ensure_ascii=False) for t in bundle["tensors"])
         head = f'"num_shards": {bundle["num_shards"]}, "tensors": ['
         lines.append(f"  {json.dumps(name)}: {{{head}\n    {tensors}]}}")
+    v1 = [
+        f"  {json.dumps(name)}: [\n    "
+        + ",\n    ".join(json.dumps(line) for line in tensors)
+        + "]"
+        for name, tensors in make_v1(directory).items()
+    ]
+    v1_body = ",\n".join(v1)
     made_with = json.dumps(f"tensorflow {tf.__version__}")
     body = ",\n".join(lines)
     (directory / "golden.json").write_text(
-        f'{{"made_with": {made_with}, "bundles": {{\n{body}\n}}}}\n', encoding="utf-8"
+        f'{{"made_with": {made_with}, "bundles": {{\n{body}\n}},\n"v1": {{\n{v1_body}\n}}}}\n',
+        encoding="utf-8",
     )
 
 

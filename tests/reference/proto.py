@@ -52,11 +52,11 @@ class Entry:
 
 def encode_header(header: Header) -> bytes:
     """Return the header in canonical form: field order, zero scalars omitted."""
-    version = _scalar(1, header.producer) + _scalar(2, header.min_consumer)
+    version = put_scalar(1, header.producer) + put_scalar(2, header.min_consumer)
     if header.bad_consumers:
-        version += _message(3, b"".join(map(put_varint, header.bad_consumers)))
-    scalars = _scalar(1, header.num_shards) + _scalar(2, int(header.big_endian))
-    return scalars + _message(3, version)
+        version += put_message(3, b"".join(map(put_varint, header.bad_consumers)))
+    scalars = put_scalar(1, header.num_shards) + put_scalar(2, int(header.big_endian))
+    return scalars + put_message(3, version)
 
 
 def decode_header(data: bytes) -> Header:
@@ -69,29 +69,29 @@ def decode_header(data: bytes) -> Header:
     BadHeader
         The number of shards is not positive, or the byte order is unknown.
     """
-    fields = _Fields(data)
-    version = _Fields(fields.message(3))
-    num_shards, endianness = _int32(fields.scalar(1)), fields.scalar(2)
+    fields = Fields(data)
+    version = Fields(fields.message(3))
+    num_shards, endianness = as_int32(fields.scalar(1)), fields.scalar(2)
     if num_shards <= 0 or endianness > 1:
         raise BadHeader(f"{num_shards} shards, byte order {endianness}")
     return Header(
         num_shards=num_shards,
         big_endian=endianness == 1,
-        producer=_int32(version.scalar(1)),
-        min_consumer=_int32(version.scalar(2)),
-        bad_consumers=tuple(map(_int32, version.repeated_scalar(3))),
+        producer=as_int32(version.scalar(1)),
+        min_consumer=as_int32(version.scalar(2)),
+        bad_consumers=tuple(map(as_int32, version.repeated_scalar(3))),
     )
 
 
 def encode_entry(entry: Entry) -> bytes:
     """Return the entry in canonical form; its shape is present even if it is a scalar's."""
-    dims = b"".join(_message(2, _scalar(1, dim)) for dim in entry.shape)
-    out = _scalar(1, entry.dtype) + _message(2, dims) + _scalar(3, entry.shard_id)
-    out += _scalar(4, entry.offset) + _scalar(5, entry.size)
+    dims = b"".join(put_message(2, put_scalar(1, dim)) for dim in entry.shape)
+    out = put_scalar(1, entry.dtype) + put_message(2, dims) + put_scalar(3, entry.shard_id)
+    out += put_scalar(4, entry.offset) + put_scalar(5, entry.size)
     if entry.crc32c:
         out += b"\x35" + entry.crc32c.to_bytes(4, "little")  # field 6, fixed32
     for extents in entry.slices:
-        out += _message(7, b"".join(_message(1, _encode_extent(e)) for e in extents))
+        out += put_message(7, b"".join(put_message(1, encode_extent(e)) for e in extents))
     return out
 
 
@@ -106,25 +106,25 @@ def decode_entry(data: bytes) -> Entry:
         The shape has an unknown or too large rank, a negative dimension or too many
         elements, or an extent is negative or empty.
     """
-    fields = _Fields(data)
-    shape = _Fields(fields.message(2))
+    fields = Fields(data)
+    shape = Fields(fields.message(2))
     if shape.scalar(3):
         raise BadEntry("the rank is unknown")
     return Entry(
-        dtype=_int32(fields.scalar(1)),
-        shape=_checked_shape([_int64(_Fields(d).scalar(1)) for d in shape.messages(2)]),
-        shard_id=_int32(fields.scalar(3)),
-        offset=_int64(fields.scalar(4)),
-        size=_int64(fields.scalar(5)),
+        dtype=as_int32(fields.scalar(1)),
+        shape=checked_shape([as_int64(Fields(d).scalar(1)) for d in shape.messages(2)]),
+        shard_id=as_int32(fields.scalar(3)),
+        offset=as_int64(fields.scalar(4)),
+        size=as_int64(fields.scalar(5)),
         crc32c=fields.fixed32(6),
         slices=tuple(
-            tuple(_decode_extent(extent) for extent in _Fields(message).messages(1))
+            tuple(decode_extent(extent) for extent in Fields(message).messages(1))
             for message in fields.messages(7)
         ),
     )
 
 
-def _checked_shape(dims: list[int]) -> tuple[int, ...]:
+def checked_shape(dims: list[int]) -> tuple[int, ...]:
     count = 1
     for dim in dims:
         # In this order, as TensorFlow does: [2**40, 2**40, 0] is refused.
@@ -134,43 +134,43 @@ def _checked_shape(dims: list[int]) -> tuple[int, ...]:
     return tuple(dims)
 
 
-def _encode_extent(extent: Extent) -> bytes:
+def encode_extent(extent: Extent) -> bytes:
     if extent.length == WHOLE:
         return b""
     # Field 2 is a oneof: present even when it is zero.
-    return _scalar(1, extent.start) + b"\x10" + put_varint(extent.length)
+    return put_scalar(1, extent.start) + b"\x10" + put_varint(extent.length)
 
 
-def _decode_extent(data: bytes) -> Extent:
-    fields = _Fields(data)
+def decode_extent(data: bytes) -> Extent:
+    fields = Fields(data)
     if not fields.has(2):
         if fields.scalar(1):
             raise BadEntry("an extent with a start has no length")
         return Extent()
-    extent = Extent(_int64(fields.scalar(1)), _int64(fields.scalar(2)))
+    extent = Extent(as_int64(fields.scalar(1)), as_int64(fields.scalar(2)))
     if extent.start < 0 or extent.length <= 0:
         raise BadEntry(f"impossible extent {extent.start},{extent.length}")
     return extent
 
 
-def _scalar(number: int, value: int) -> bytes:
+def put_scalar(number: int, value: int) -> bytes:
     return put_varint(number << 3) + put_varint(value) if value else b""
 
 
-def _message(number: int, value: bytes) -> bytes:
+def put_message(number: int, value: bytes) -> bytes:
     return put_varint(number << 3 | 2) + put_varint(len(value)) + value
 
 
-def _int32(value: int) -> int:
+def as_int32(value: int) -> int:
     value &= 0xFFFFFFFF  # protobuf drops the upper half of a varint that is too wide
     return value - (1 << 32) if value >> 31 else value
 
 
-def _int64(value: int) -> int:
+def as_int64(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-class _Fields:
+class Fields:
     """The fields of one message; a field with an unexpected wire type counts as unknown."""
 
     def __init__(self, data: bytes) -> None:

@@ -11,10 +11,14 @@ import pytest
 
 from .bundle import Partitioned, read_bundle, read_entries, read_header, write_bundle
 from .dtypes import STRING, VARIANT
+from .proto import Fields
 from .slices import decode_slice_key
+from .table import read_table
+from .v1 import read_v1, write_v1
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
-BUNDLES: dict[str, Any] = json.loads((GOLDEN / "golden.json").read_text("utf-8"))["bundles"]
+GOLDEN_JSON: dict[str, Any] = json.loads((GOLDEN / "golden.json").read_text("utf-8"))
+BUNDLES: dict[str, Any] = GOLDEN_JSON["bundles"]
 
 
 def key_of(line: dict[str, Any]) -> bytes:
@@ -82,6 +86,31 @@ def test_written_again_the_files_are_the_golden_ones(name: str, tmp_path: Path) 
     for suffix in (".index", ".data-00000-of-00001"):
         golden = GOLDEN / f"{name}{suffix}"
         assert (tmp_path / f"again{suffix}").read_bytes() == golden.read_bytes()
+
+
+@pytest.mark.parametrize("name", GOLDEN_JSON["v1"])
+def test_v1_values_are_the_golden_ones(name: str) -> None:
+    found = read_v1(*sorted(GOLDEN.glob(name)))
+    lines = {key_of(line): line for line in GOLDEN_JSON["v1"][name]}
+    assert list(found) == list(lines)
+    for key, array in found.items():
+        line = lines[key]
+        assert list(array.shape) == line["shape"]
+        if line["dtype"] == STRING:
+            assert [value.hex() for value in array.flat] == line["values_hex"]
+        else:
+            assert hashlib.sha256(array.tobytes()).hexdigest() == line["sha256"]
+
+
+def test_v1_written_again_is_the_golden_file(tmp_path: Path) -> None:
+    lines = {key_of(line): line for line in GOLDEN_JSON["v1"]["v1_dtypes"]}
+    numbers = {key: line["dtype"] for key, line in lines.items()}
+    # In the order in which TensorFlow was given them, which its list keeps.
+    table = dict(read_table((GOLDEN / "v1_dtypes").read_bytes()))
+    order = [Fields(m).message(1) for m in Fields(Fields(table[b""]).message(1)).messages(1)]
+    found = read_v1(GOLDEN / "v1_dtypes")
+    write_v1(tmp_path / "again", {key: found[key] for key in order}, dtypes=numbers)
+    assert (tmp_path / "again").read_bytes() == (GOLDEN / "v1_dtypes").read_bytes()
 
 
 def test_golden_index_of_keys_has_two_blocks() -> None:

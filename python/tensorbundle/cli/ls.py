@@ -35,7 +35,7 @@ _COLUMNS = (
 
 
 class _Tensor(NamedTuple):
-    """A row. A partitioned tensor has no place of its own, hence the ``None``."""
+    """A row. Partitioned tensors, and those of V1 checkpoints, have ``None`` for a place."""
 
     name: str
     dtype: str
@@ -100,7 +100,9 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 def _tensor(name: str, entry: Any, dtype: str, element_size: int) -> _Tensor:
     _, shape, shard, offset, size, crc32c, slices = entry
     if not slices:
-        return _Tensor(name, dtype, shape, size, shard, offset, crc32c, [])
+        # The list of a V1 checkpoint does not tell the sizes of strings.
+        known = None if crc32c is None and not element_size else size
+        return _Tensor(name, dtype, shape, known, shard, offset, crc32c, [])
     # The index gives the sizes of the parts, which together are the whole.
     full_size = math.prod(shape) * element_size if element_size else None
     return _Tensor(name, dtype, shape, full_size, None, None, None, slices)
