@@ -10,6 +10,7 @@
 #include "bindings/arena.h"
 #include "bindings/arrays.h"
 #include "bindings/backends.h"
+#include "bindings/differences.h"
 #include "bindings/entries.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
@@ -48,6 +49,8 @@ class PyBundle {
   }
 
   uint32_t num_shards() const { return bundle_->header().num_shards; }
+
+  py::dict Diff(const PyBundle& other) const { return DiffToPython(*bundle_, *other.bundle_); }
 
   std::string ShardPath(uint32_t shard) const { return bundle_->ShardPath(shard); }
 
@@ -313,6 +316,7 @@ void RegisterBundle(py::module_& module) {
            py::arg("prefix"), py::arg("backend"), py::arg("storage") = nullptr)
       .def_property_readonly("num_shards", &PyBundle::num_shards)
       .def("shard_path", &PyBundle::ShardPath, py::arg("shard"))
+      .def("diff", &PyBundle::Diff, py::arg("other"))
       .def("names", &PyBundle::Names)
       .def("shapes", &PyBundle::Shapes)
       .def("dtypes", &PyBundle::DTypes)

@@ -75,7 +75,9 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     if arguments.version:
         return _print_version()
     if arguments.command is None:
-        parser.error("a command is needed: ls, cat, verify, merge, demo, bench or doctor")
+        parser.error(
+            "a command is needed: ls, cat, verify, diff, merge, demo, bench or doctor"
+        )
     # The module of the command's name: argparse has checked that it is one of them.
     command = importlib.import_module(f"tensorbundle.cli.{arguments.command}")
     return int(command.run(arguments))
@@ -124,6 +126,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_ls(commands)
     _add_cat(commands)
     _add_verify(commands)
+    _add_diff(commands)
     _add_merge(commands)
     _add_demo(commands)
     add_bench(commands)
@@ -174,6 +177,26 @@ def _add_verify(commands: Any) -> None:
     )
 
 
+def _add_diff(commands: Any) -> None:
+    parser = commands.add_parser(
+        "diff",
+        help="compare two checkpoints by their indexes",
+        epilog="exit status: 0 they are the same, 1 they differ, 2 trouble",
+    )
+    parser.add_argument("a", metavar="A", help=_PREFIX_HELP)
+    parser.add_argument("b", metavar="B", help="the checkpoint to compare it with")
+    parser.add_argument(
+        "--values", action="store_true",
+        help="compare the numbers of tensors that the checksums do not tell to be the same",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rtol", type=_tolerance, default=0.0, metavar="R",
+        help="with --values: numbers are the same where |a - b| <= ATOL + RTOL * |b|",
+    )  # fmt: skip
+    parser.add_argument("--atol", type=_tolerance, default=0.0, metavar="A", help="see --rtol")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def _add_merge(commands: Any) -> None:
     parser = commands.add_parser(
         "merge", help="make one checkpoint of several, without copying their tensors"
@@ -208,6 +231,16 @@ def _add_demo(commands: Any) -> None:
         help="compare with: torch,safetensors,tensorflow (default: those installed)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _tolerance(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of 0 or more, not {text!r}")
+    return number
 
 
 def _positive(text: str) -> int:
