@@ -22,6 +22,10 @@ Status IndexWriter::Add(std::string_view name, const format::Entry& entry) {
   return table_.Add(name, value_);
 }
 
+Status IndexWriter::AddValue(std::string_view key, Bytes value) {
+  return table_.Add(key, AsText(value));
+}
+
 Status IndexWriter::Finish() {
   TB_RETURN_IF_ERROR(table_.Finish());
   return Flush();

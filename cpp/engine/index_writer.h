@@ -30,6 +30,9 @@ class IndexWriter {
   // Errors: kBadKeyOrder, kDuplicateKey, kLimitExceeded, whatever the file returns
   Status Add(std::string_view name, const format::Entry& entry);
 
+  // Like Add(), of an entry that is encoded, or of the header.
+  Status AddValue(std::string_view key, Bytes value);
+
   // Writes what is left.  REQUIRES: called once, last
   Status Finish();
 

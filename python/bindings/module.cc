@@ -14,5 +14,6 @@ PYBIND11_MODULE(_core, module) {
   tensorbundle::bindings::RegisterSave(module);
   tensorbundle::bindings::RegisterMerge(module);
   tensorbundle::bindings::RegisterBundle(module);
+  tensorbundle::bindings::RegisterRename(module);
   tensorbundle::bindings::RegisterV1(module);
 }

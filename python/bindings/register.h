@@ -16,6 +16,7 @@ void RegisterSnapshot(pybind11::module_& module);
 void RegisterSave(pybind11::module_& module);
 void RegisterMerge(pybind11::module_& module);
 void RegisterBundle(pybind11::module_& module);
+void RegisterRename(pybind11::module_& module);
 void RegisterV1(pybind11::module_& module);
 
 }  // namespace tensorbundle::bindings

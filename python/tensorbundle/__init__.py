@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         LatestN,
         SavedCheckpoint,
     )
+    from tensorbundle.renaming import RenameReport, rename
     from tensorbundle.reports import (
         Fault,
         LoadReport,
@@ -104,6 +105,7 @@ __all__ = [
     "MissingShardError",
     "MissingTensorError",
     "Module",
+    "RenameReport",
     "RestoreMismatchError",
     "RestoreReport",
     "RestoreStatus",
@@ -132,6 +134,7 @@ __all__ = [
     "merge",
     "open",
     "remove_checkpoint",
+    "rename",
     "save",
     "update_checkpoint_state",
     "verify",
@@ -186,6 +189,7 @@ _HOMES = {
         "SavedCheckpoint",
     ),
     "merging": ("merge",),
+    "renaming": ("RenameReport", "rename"),
     "reports": ("Fault", "LoadReport", "MergeReport", "SaveReport", "VerifyReport"),
     "saver": ("Saver",),
     "saving": ("save",),

@@ -50,6 +50,7 @@ def merge(
     num_threads: int,
     progress: _Progress,
 ) -> dict[str, Any]: ...
+def rename(prefix: bytes, names: list[tuple[str, str]]) -> tuple[int, int]: ...
 
 class MemoryStorage:
     """Files in memory, in place of the file system; they go with it."""

@@ -76,7 +76,7 @@ def _dispatch(argv: Sequence[str] | None) -> int:
         return _print_version()
     if arguments.command is None:
         parser.error(
-            "a command is needed: ls, cat, verify, diff, merge, demo, bench or doctor"
+            "a command is needed: ls, cat, verify, diff, rename, merge, demo, bench or doctor"
         )
     # The module of the command's name: argparse has checked that it is one of them.
     command = importlib.import_module(f"tensorbundle.cli.{arguments.command}")
@@ -127,6 +127,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_cat(commands)
     _add_verify(commands)
     _add_diff(commands)
+    _add_rename(commands)
     _add_merge(commands)
     _add_demo(commands)
     add_bench(commands)
@@ -194,6 +195,21 @@ def _add_diff(commands: Any) -> None:
         help="with --values: numbers are the same where |a - b| <= ATOL + RTOL * |b|",
     )  # fmt: skip
     parser.add_argument("--atol", type=_tolerance, default=0.0, metavar="A", help="see --rtol")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_rename(commands: Any) -> None:
+    parser = commands.add_parser(
+        "rename",
+        help="give tensors other names; writes the index anew, and no data",
+        epilog="example: tensorbundle rename run/ckpt 's|^model/||' 's/kernel$/weight/'",
+    )
+    parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
+    parser.add_argument(
+        "rules", nargs="+", metavar="RULE",
+        help="s/REGEX/REPLACEMENT/[gi] as in sed -E: \\1 is a group, & the match; in turn",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="show it, but write nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -1,0 +1,42 @@
+"""``tensorbundle rename``: other names for tensors, by regular expressions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tensorbundle.cli.errors import OK
+from tensorbundle.cli.output import count, print_json, shown_name
+from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.cli.substitution import substitute
+from tensorbundle.renaming import RenameReport, rename
+
+__all__ = ["run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Rename tensors; give the exit status."""
+    names = substitute(arguments.rules)
+    report = rename(resolve_prefix(arguments.prefix), names, dry_run=arguments.dry_run)
+    if arguments.json:
+        print_json(report.as_dict())
+    else:
+        _print(report)
+    if report.lost_to_objects:
+        print(_warning(report), file=sys.stderr)
+    return OK
+
+
+def _print(report: RenameReport) -> None:
+    for old, new in report.renamed:
+        print(f"{shown_name(old)} -> {shown_name(new)}")
+    would = "would be " if report.dry_run else ""
+    print(f"{len(report.renamed):,} of {count(report.num_tensors, 'tensor')} {would}renamed")
+
+
+def _warning(report: RenameReport) -> str:
+    return (
+        f"tensorbundle: warning: the object graph knows {len(report.lost_to_objects):,} of "
+        "them by their old names, so that tf.train.Checkpoint and tensorbundle.Checkpoint "
+        "will not find them; what restores by names will"
+    )
