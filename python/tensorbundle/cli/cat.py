@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from tensorbundle.bundle import Bundle
 from tensorbundle.cli.errors import OK, CommandError
 from tensorbundle.cli.npy import write_npy
-from tensorbundle.cli.output import format_bytes, is_terminal, shown_name
+from tensorbundle.cli.output import format_bytes, is_terminal, print_json, shown_name
 from tensorbundle.cli.prefix import resolve_prefix
 from tensorbundle.cli.slices import Index, parse_index, split_slice
 
@@ -23,6 +24,8 @@ _MOST_STRING_BYTES = 200
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write a tensor; give the exit status."""
+    if arguments.json and arguments.npy is not None:
+        raise CommandError("--json prints the tensor, --npy writes it: give one of them")
     prefix = resolve_prefix(arguments.prefix)
     with Bundle(prefix, verify=not arguments.no_verify) as bundle:
         name, index = _find(bundle, arguments.tensor)
@@ -30,6 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
         array = bundle[name]
     if index is not None:
         array = _take(array, index, arguments.tensor)
+    if arguments.json:
+        # What is left of the argument behind a name that is followed by a slice.
+        taken = None if index is None else arguments.tensor[arguments.tensor.rindex("[") :]
+        print_json(_as_json(prefix, name, taken, dtype_name, array))
+        return OK
     header = f"{shown_name(arguments.tensor)}  {dtype_name}  {array.shape}"
     if arguments.npy is None:
         print(header)
@@ -41,6 +49,44 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.npy != "-":
         print(f"{header}  {format_bytes(array.nbytes)} written to {shown_name(arguments.npy)}")
     return OK
+
+
+def _as_json(
+    prefix: str, name: str, taken: str | None, dtype_name: str, array: np.ndarray[Any, Any]
+) -> dict[str, Any]:
+    return {
+        "prefix": prefix,
+        "name": name,
+        "slice": taken,
+        "dtype": dtype_name,
+        "shape": array.shape,
+        "values": _plain(array),
+    }
+
+
+def _plain(array: np.ndarray[Any, Any]) -> Any:
+    """Give the elements as nested lists of what JSON has."""
+    if array.ndim:
+        return [_plain(array[i, ...]) for i in range(len(array))]
+    element = array[()]
+    if isinstance(element, bytes):
+        return element.decode("utf-8", "surrogateescape")
+    if array.dtype.kind in "biu":
+        return array.item()
+    if array.dtype.kind == "c":
+        return [_number(float(element.real)), _number(float(element.imag))]
+    number = float(element)
+    # Types of ml_dtypes tell whether they are integers by their names only.
+    return int(number) if "int" in array.dtype.name else _number(number)
+
+
+def _number(value: float) -> float | str:
+    """Give a float, or the name of one that JSON lacks."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def _find(bundle: Bundle, text: str) -> tuple[str, Index | None]:

@@ -163,6 +163,7 @@ def _add_cat(commands: Any) -> None:
         "--npy", metavar="FILE", help="write it to a .npy file instead; - is standard output"
     )
     parser.add_argument("--full", action="store_true", help="print every element")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--no-verify", action="store_true",
         help="do not compare the checksum, which reads the whole tensor; shows damaged ones",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 
 import ml_dtypes
@@ -165,3 +166,40 @@ def test_npy_into_a_directory_that_is_missing_is_an_error(run, prefix, tmp_path)
     outcome = run("cat", prefix, "step", "--npy", tmp_path / "no" / "t.npy")
     assert outcome.status == 2
     assert "No such file" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "values"),
+    [
+        (np.arange(4).reshape(2, 2), "int64", [[0, 1], [2, 3]]),
+        (np.float32(0.5), "float32", 0.5),
+        (np.array([np.nan, np.inf, -np.inf]), "float64", ["NaN", "Infinity", "-Infinity"]),
+        (np.array([1 + 2j, np.nan]), "complex128", [[1, 2], ["NaN", 0]]),
+        (np.array([True, False]), "bool", [True, False]),
+        (np.array([1.5, -2], ml_dtypes.bfloat16), "bfloat16", [1.5, -2]),
+        (np.array([-8, 7], ml_dtypes.int4), "int4", [-8, 7]),
+        (np.array([2**63], np.uint64), "uint64", [2**63]),
+        (np.array([b"\xc3\xa4", b"\xff"], object), "string", ["\xe4", "\udcff"]),
+        (np.zeros((2, 0)), "float64", [[], []]),
+    ],
+)
+def test_json_has_every_element(run, tmp_path, array, dtype, values):
+    tb.save(tmp_path / "c", {"x": array})
+    outcome = run("cat", tmp_path / "c", "x", "--json")
+    assert outcome.status == 0
+    assert json.loads(outcome.out) == {
+        "prefix": str(tmp_path / "c"),
+        "name": "x",
+        "slice": None,
+        "dtype": dtype,
+        "shape": list(np.shape(array)),
+        "values": values,
+    }
+
+
+def test_json_of_a_slice_tells_which(run, prefix):
+    found = json.loads(run("cat", prefix, "dense/kernel[-1, 1:3]", "--json").out)
+    assert (found["name"], found["slice"]) == ("dense/kernel", "[-1, 1:3]")
+    assert (found["shape"], found["values"]) == ([2], [9, 10])
+    assert json.loads(run("cat", prefix, "odd[0]", "--json").out)["slice"] is None
+    assert run("cat", prefix, "step", "--json", "--npy", "-").status == 2
