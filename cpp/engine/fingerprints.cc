@@ -53,8 +53,10 @@ std::vector<Run> GroupIntoRuns(std::span<const Piece> pieces) {
   return runs;
 }
 
-Fingerprint OfPiece(const TensorView& tensor, const Piece& piece,
-                    const checksum::FingerprintKey& key, std::vector<std::byte>& buffer) {
+// Errors: those of StagedSource::Read()
+Result<Fingerprint> OfPiece(const TensorView& tensor, const Piece& piece,
+                            const checksum::FingerprintKey& key,
+                            std::vector<std::byte>& buffer) {
   checksum::Fingerprinter fingerprinter(key);
   const uint64_t size = piece.end - piece.begin;
   if (tensor.staged == nullptr) {
@@ -65,7 +67,7 @@ Fingerprint OfPiece(const TensorView& tensor, const Piece& piece,
   for (uint64_t offset = piece.begin; offset < piece.end; offset += kStagedPiece) {
     const MutableBytes bytes =
         MutableBytes(buffer).first(std::min(kStagedPiece, piece.end - offset));
-    tensor.staged->Read(offset, bytes);
+    TB_RETURN_IF_ERROR(tensor.staged->Read(offset, bytes));
     fingerprinter.Update(bytes);
   }
   return fingerprinter.value();
@@ -101,7 +103,8 @@ Result<std::vector<Fingerprint>> TakeFingerprints(std::span<const TensorView> te
       [&](size_t index, JobContext& context) {
         std::vector<std::byte> buffer;  // for what has to be gathered
         for (size_t i = runs[index].begin; i < runs[index].end; ++i) {
-          of_pieces[i] = OfPiece(tensors[pieces[i].tensor], pieces[i], key, buffer);
+          const TensorView& tensor = tensors[pieces[i].tensor];
+          TB_ASSIGN_OR_RETURN(of_pieces[i], OfPiece(tensor, pieces[i], key, buffer));
         }
         return context.CheckStopped();
       },
