@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tensorbundle.loading import load
-from tensorbundle.named_restore import read_values
+from tensorbundle.named_restore import restore_values
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.variables import as_variable, named_variables
@@ -135,8 +135,7 @@ class _Named(ManagedState):
     def restore(self, prefix: str) -> Any:
         named = named_variables(self._values)
         variables = {name: as_variable(value) for name, value in named.items()}
-        arrays = read_values(prefix, variables)
-        return {name: variables[name].put(array) for name, array in arrays.items()}
+        return restore_values(prefix, variables)
 
 
 class _Function(ManagedState):

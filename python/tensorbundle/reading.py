@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from tensorbundle.errors import CheckpointGoneError, MissingTensorError, Unsuppo
 from tensorbundle.saving import check_block_size, check_queue_depth, check_threads
 
 __all__ = [
+    "check_tensors",
     "find",
     "has",
     "map_tensors",
@@ -119,6 +120,22 @@ def read_tensors(
             target[...] = arrays[i]
             arrays[i] = target
     return arrays, report
+
+
+def check_tensors(
+    core: _core.Bundle, names: Collection[str], options: _core.ReadOptions
+) -> None:
+    """Compare the checksums of tensors.
+
+    Raises
+    ------
+    CorruptionError, UnsupportedError, OSError
+        What is wrong with the first of those that are not sound.
+    """
+    if names:
+        _, faults = core.verify(sorted(names), options=options)
+        for fault in faults:
+            raise fault[1]
 
 
 def _with_string_arrays(

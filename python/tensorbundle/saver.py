@@ -22,7 +22,7 @@ from tensorbundle.checkpoint_files import (
 from tensorbundle.checkpoint_state import update_checkpoint_state
 from tensorbundle.errors import BundleError
 from tensorbundle.loading import load
-from tensorbundle.named_restore import read_values
+from tensorbundle.named_restore import restore_values
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.small_file import sweep_unfinished
 from tensorbundle.variables import as_variable, named_variables
@@ -256,8 +256,10 @@ class Saver:
         """Restore the variables in place: all of them, or none.
 
         Arrays and tensors are filled, TensorFlow's and Keras' variables assigned, after
-        everything has been read and checked; so it takes the memory of both. A save in the
-        background is waited for first. What cannot
+        everything has been checked. Large arrays are read twice for that, the second time
+        into place, since a second copy of them costs more: only where the device fails
+        between the two are some restored and others not. A save in the background is
+        waited for first. What cannot
         be written to (JAX arrays, numbers, arrays of text) is only returned. In an
         object-based checkpoint variables are found by the names they had.
 
@@ -291,10 +293,9 @@ class Saver:
             return load(prefix, backend=backend, num_threads=num_threads)
         variables = {name: as_variable(value) for name, value in self._values.items()}
         options = reading.read_options(verify=True, num_threads=num_threads)
-        arrays = read_values(
+        return restore_values(
             prefix, variables, reshape=self._reshape, backend=backend, options=options
         )
-        return {name: variables[name].put(array) for name, array in arrays.items()}
 
     def _prefix(self, path: str, step: Any, latest_filename: str | None) -> str:
         state_name = latest_filename or "checkpoint"

@@ -35,6 +35,8 @@ class Variable:
     assign: Callable[[Array], object] | None
     """Writes an array of that shape and dtype; ``None`` where nothing can be written,
     as for JAX arrays and numbers: their new values can only be returned."""
+    memory: Array | None = None
+    """Its own memory, where a value of that shape and dtype can be read to."""
     refusal: str | None = None
     """Why it cannot be written though others of its kind can: read-only, for example."""
 
@@ -148,11 +150,19 @@ def _of_array(array: Array) -> Variable:
     if array.dtype.kind in "SUT":  # of one width each: longer strings would be cut
         return Variable(array, array.shape, dtype, None)
     refusal = None if array.flags.writeable else "a read-only array"
+    is_plain = (
+        type(array) is np.ndarray
+        and array.flags.carray
+        and array.dtype.isnative
+        and array.dtype == dtype
+        and array.dtype.kind != "O"
+    )
 
     def assign(value: Array) -> None:
         array[...] = value
 
-    return Variable(array, array.shape, dtype, assign, refusal)
+    memory = array if is_plain else None
+    return Variable(array, array.shape, dtype, assign, memory, refusal)
 
 
 def _as_loaded(dtype: np.dtype[Any], number: int | None) -> np.dtype[Any]:

@@ -103,12 +103,8 @@ class Stored:
         CorruptionError, UnsupportedError, OSError
             What is wrong with the first of those that are not sound.
         """
-        if not keys or not self._verify:
-            return
-        _, faults = self._core.verify(sorted(keys), options=self._options)
-        for _, fault in faults:
-            assert isinstance(fault, (BundleError, OSError))
-            raise fault
+        if self._verify:
+            reading.check_tensors(self._core, keys, self._options)
 
     # ---- Reading later --------------------------------------------------------------------
 

@@ -122,7 +122,21 @@ def as_variable(value: Any) -> Variable | None:
     # Elements that share their memory, as expand() makes them.
     shared = any(s == 0 and n > 1 for s, n in zip(value.stride(), value.shape, strict=True))
     refusal = "an expanded tensor" if shared else None
-    return Variable(value, tuple(value.shape), dtype, lambda a: _assign(value, a), refusal)
+    memory = None if refusal else _memory(value)
+    return Variable(
+        value, tuple(value.shape), dtype, lambda a: _assign(value, a), memory, refusal
+    )
+
+
+def _memory(tensor: torch.Tensor) -> np.ndarray[Any, Any] | None:
+    """Give what bytes can be read to; ``None`` where they do not lie so in memory."""
+    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+        return None
+    try:
+        view = as_view(tensor)
+    except TypeError:  # without plain bytes: whoever assigns to it may still know how
+        return None
+    return None if view is None or view.negated else view.array
 
 
 def _assign(tensor: torch.Tensor, array: np.ndarray[Any, Any]) -> None:
