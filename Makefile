@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := $(shell find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test bench lint format test-cpp test-python sanitize powercut soak tidy clean
+.PHONY: demo test bench lint format test-cpp test-python sanitize fuzz powercut soak tidy clean
 
 demo: .venv/installed  ## build, then save, verify and map a 2 GB model (DEMO="--gb 4" for more)
 	$(BIN)/tensorbundle demo $(DEMO)
@@ -30,6 +30,9 @@ test-python: .venv/test-installed  ## the package, against real TensorFlow, torc
 
 sanitize: .venv/test-installed  ## the core's tests under ASan, UBSan and TSan
 	sh tests/cpp/run.sh asan && sh tests/cpp/run.sh tsan
+
+fuzz: .venv/test-installed  ## each fuzzer for SECONDS (60), under ASan and UBSan
+	sh tests/cpp/fuzz/run.sh $(or $(SECONDS),60)
 
 powercut: .venv/test-installed  ## cut the power of ext4 and XFS N times each, in the middle of saves (root)
 	$(BIN)/python tests/python/reliability/power_cuts.py $(or $(N),1000) --seed $(or $(SEED),1)
