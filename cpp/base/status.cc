@@ -119,6 +119,11 @@ Status Status::WithOffset(uint64_t offset) && {
   return std::move(*this);
 }
 
+Status Status::Within(std::string_view what) && {
+  if (!ok()) details_->message = std::string(what) + ": " + details_->message;
+  return std::move(*this);
+}
+
 std::string Status::ToString() const {
   if (ok()) return "ok";
   std::string text;

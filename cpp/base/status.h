@@ -66,7 +66,7 @@ enum class Code : uint8_t {
   kUnsupportedDType,
   kUnsupportedRank,
   kUnsupportedEndianness,
-  kUnsupportedLayout,   // partitioned tensors
+  kUnsupportedLayout,   // a partitioned tensor where only a whole one will do
   kUnsupportedBackend,  // direct I/O where the file system has none
 };
 
@@ -108,6 +108,9 @@ class [[nodiscard]] Status {
   Status WithKey(std::string key) &&;
   Status WithShard(int64_t shard) &&;
   Status WithOffset(uint64_t offset) &&;
+
+  // Says in the message itself what a place has no field for: "part 0,2:-".
+  Status Within(std::string_view what) &&;
 
   // Message and place in one line, control characters in names escaped.
   std::string ToString() const;

@@ -17,12 +17,12 @@ bool Bundle::IsName(std::string_view key) {
 Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
                                              std::string prefix) {
   std::unique_ptr<Bundle> bundle(new Bundle(std::move(storage), std::move(prefix)));
-  TB_RETURN_IF_ERROR(bundle->ReadIndex().WithPath(format::IndexPath(bundle->prefix_)));
+  TB_RETURN_IF_ERROR(bundle->ReadIndex().WithPath(bundle->index_path()));
   return bundle;
 }
 
 Status Bundle::ReadIndex() {
-  TB_ASSIGN_OR_RETURN(index_, storage_->OpenForRead(format::IndexPath(prefix_)));
+  TB_ASSIGN_OR_RETURN(index_, storage_->OpenForRead(index_path()));
   TB_ASSIGN_OR_RETURN(table_,
                       format::TableReader::Open(std::make_unique<IndexSource>(index_)));
   TB_ASSIGN_OR_RETURN(const std::optional<Bytes> header, table_->Find(""));
@@ -42,7 +42,7 @@ Result<format::Entry> Bundle::Decode(std::string_view key, Bytes value) const {
                                           " of a bundle with " +
                                           std::to_string(header_.num_shards) + " shards");
   }
-  return std::move(fault).WithKey(std::string(key)).WithPath(format::IndexPath(prefix_));
+  return std::move(fault).WithKey(std::string(key)).WithPath(index_path());
 }
 
 Result<format::Entry> Bundle::Find(std::string_view name) const {
@@ -52,7 +52,7 @@ Result<format::Entry> Bundle::Find(std::string_view name) const {
 
 Result<format::Entry> Bundle::Find(std::string_view name, format::TableLookup& lookup) const {
   const auto place = [&](Status status) {
-    return std::move(status).WithKey(std::string(name)).WithPath(format::IndexPath(prefix_));
+    return std::move(status).WithKey(std::string(name)).WithPath(index_path());
   };
   if (!IsName(name)) {
     return place(Status(Code::kNotFound, "not in the bundle"));
@@ -63,34 +63,37 @@ Result<format::Entry> Bundle::Find(std::string_view name, format::TableLookup& l
   return Decode(name, **value);
 }
 
+Result<format::Entry> Bundle::FindPart(std::string_view name, const format::Slice& slice,
+                                       format::TableLookup& lookup) const {
+  TB_ASSIGN_OR_RETURN(const std::optional<Bytes> value,
+                      lookup.Find(format::EncodeSliceKey(name, slice)));
+  if (!value.has_value()) return Status(Code::kMissingSlice, "the index has no entry for it");
+  return Decode(name, *value);
+}
+
 Status Bundle::ForEach(const Visitor& visit) const {
   return table_
       ->ForEach([&](std::string_view key, Bytes value) {
         return IsName(key) ? visit(key, Decode(key, value)) : Status();
       })
-      .WithPath(format::IndexPath(prefix_));
+      .WithPath(index_path());
 }
 
 Status Bundle::ForEachName(const NameVisitor& visit) const {
   return table_
       ->ForEach(
           [&](std::string_view key, Bytes) { return IsName(key) ? visit(key) : Status(); })
-      .WithPath(format::IndexPath(prefix_));
-}
-
-Status Bundle::CheckReadable(const format::Entry& entry) const {
-  if (!entry.slices.empty()) {
-    return Status(Code::kUnsupportedLayout,
-                  "stored in " + std::to_string(entry.slices.size()) +
-                      " parts; partitioned tensors are listed, not read");
-  }
-  return Status();
+      .WithPath(index_path());
 }
 
 Result<Bundle::View> Bundle::Map(const format::Entry& entry, io::MapAccess access) const {
-  TB_RETURN_IF_ERROR(CheckReadable(entry));
   if (IsForeign(entry)) {
     return Status(Code::kUnsupportedEndianness, "a big-endian tensor is read, not mapped");
+  }
+  if (!entry.slices.empty()) {
+    return Status(Code::kUnsupportedLayout, "stored in " +
+                                                std::to_string(entry.slices.size()) +
+                                                " parts, which are nowhere one run of bytes");
   }
   std::shared_ptr<const io::MappedFile> file;
   {
@@ -116,12 +119,12 @@ Result<std::unique_ptr<io::ReadableFile>> Bundle::OpenShardDirect(uint32_t shard
 }
 
 Status Bundle::CheckCurrent() const {
-  const auto identity = storage_->Identify(format::IndexPath(prefix_));
+  const auto identity = storage_->Identify(index_path());
   const bool is_gone = identity.ok() ? !(*identity == index_->identity())
                                      : identity.status().error_number() == ENOENT;
   if (!is_gone) return Status();
   return Status(Code::kCheckpointGone, "the checkpoint was replaced since it was opened")
-      .WithPath(format::IndexPath(prefix_));
+      .WithPath(index_path());
 }
 
 // An overwritten bundle's data files get names that an older bundle had.  But before a
@@ -159,6 +162,8 @@ Result<std::vector<std::byte>> Bundle::ReadWholeIndex() const {
   TB_RETURN_IF_ERROR(index_->ReadAt(0, bytes));
   return bytes;
 }
+
+std::string Bundle::index_path() const { return format::IndexPath(prefix_); }
 
 std::string Bundle::ShardPath(uint32_t shard) const {
   return format::ShardPath(prefix_, shard, header_.num_shards);

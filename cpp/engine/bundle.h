@@ -56,6 +56,12 @@ class Bundle {
   format::TableLookup MakeLookup() const { return format::TableLookup(*table_); }
   Result<format::Entry> Find(std::string_view name, format::TableLookup& lookup) const;
 
+  // The entry of a partitioned tensor's part.
+  //
+  // Errors: kMissingSlice, and those of DecodeEntry() and CheckShard()
+  Result<format::Entry> FindPart(std::string_view name, const format::Slice& slice,
+                                 format::TableLookup& lookup) const;
+
   // Visits all tensors in the order of their names; the header and the parts of
   // partitioned tensors are not tensors.  One bad entry does not hide the others.
   Status ForEach(const Visitor& visit) const;
@@ -84,19 +90,15 @@ class Bundle {
     std::shared_ptr<const io::MappedFile> file;
     Bytes bytes;
   };
-  // Errors: kOutOfBounds, kMissingShard, kCheckpointGone, those of CheckReadable()
+  // Errors: kOutOfBounds, kMissingShard, kCheckpointGone
   //         kUnsupportedEndianness  IsForeign(entry)
+  //         kUnsupportedLayout  the tensor is partitioned
   Result<View> Map(const format::Entry& entry, io::MapAccess access) const;
 
   // Errors: kMissingShard, kCheckpointGone, kNotRegularFile, kSystem
   Result<std::unique_ptr<io::ReadableFile>> OpenShard(uint32_t shard) const;
   // Past the page cache, where the storage can (io::Storage::OpenDirect).
   Result<std::unique_ptr<io::ReadableFile>> OpenShardDirect(uint32_t shard) const;
-
-  // Whether the tensor's bytes can be read as one run.
-  //
-  // Errors: kUnsupportedLayout  the tensor is partitioned
-  Status CheckReadable(const format::Entry& entry) const;
 
   // In which order the words of tensors are stored.
   std::endian byte_order() const {
@@ -117,6 +119,7 @@ class Bundle {
   // Errors: kConcurrentModification, kSystem
   Result<std::vector<std::byte>> ReadWholeIndex() const;
   const std::string& prefix() const { return prefix_; }
+  std::string index_path() const;
   std::string ShardPath(uint32_t shard) const;
   io::Storage& storage() const { return *storage_; }
 

@@ -65,11 +65,13 @@ Status ExtentWriter::WriteAll(const Extent& extent) {
     const uint64_t end = std::min(offset + tensor.size, extent.end);
     PartChecksum part{order[i], end - begin, {}};
     TB_RETURN_IF_ERROR(StageGap(begin - position_));
+    const uint64_t zero_copy_before = result_.zero_copy_bytes;
     Status status = WritePart(tensor, offset, end, part);
     if (!status.ok()) {
-      return std::move(status).WithKey(std::string(tensor.name)).WithShard(extent.shard);
+      return std::move(status).WithKey(NameOf(tensor)).WithShard(extent.shard);
     }
     result_.parts.push_back(part);
+    result_.zero_copy.push_back(result_.zero_copy_bytes - zero_copy_before);
     context_.AddDone(part.size);
   }
   TB_RETURN_IF_ERROR(PadToGranule());

@@ -50,6 +50,7 @@ constexpr size_t StagingSlotSize(size_t num_threads) {
 
 struct ExtentResult {
   std::vector<PartChecksum> parts;  // in the order of their offsets
+  std::vector<uint64_t> zero_copy;  // bytes of each part that were not staged
   uint64_t zero_copy_bytes = 0;     // written from the caller's memory
   uint64_t staged_bytes = 0;        // copied first
 };

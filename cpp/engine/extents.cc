@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/alignment.h"
+
 namespace tensorbundle::engine {
 namespace {
 
@@ -14,9 +16,10 @@ std::vector<Extent> CutShard(const Plan& plan, uint32_t shard,
 
   std::vector<Extent> extents;
   uint32_t first = 0;
-  uint64_t begin = 0;
+  uint64_t begin = plan.shards[shard].begin;
   do {
-    const uint64_t end = std::min(begin + kExtentSize, plan.shards[shard].size);
+    const uint64_t cut = AlignDown(begin, kExtentSize) + kExtentSize;
+    const uint64_t end = std::min(cut, plan.shards[shard].size);
     while (first < count && end_of(first) <= begin) ++first;
     uint32_t last = first;
     while (last < count && begin_of(last) < end) ++last;

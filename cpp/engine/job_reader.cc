@@ -40,6 +40,7 @@ Status JobReader::ReadBuffered(const ReadJob& job, const io::ReadableFile& file,
       TB_RETURN_IF_ERROR(file.ReadAt(at, block));
     }
     if (verify_) AddChecksum(block, part);
+    SpreadBlock(request, at - request.entry.offset, block);
     context_.AddDone(size);
     at += size;
   }
@@ -143,10 +144,12 @@ Status JobReader::Pipeline(const std::vector<Block>& blocks, size_t in_flight,
 
 void JobReader::Consume(const Block& block, PartChecksum& part) const {
   const Bytes wanted = block.memory.subspan(block.begin, block.end - block.begin);
+  const ReadRequest& request = requests_[part.tensor];
   if (block.copy_to.empty()) {
     if (verify_) AddChecksum(wanted, part);
+    SpreadBlock(request, block.offset + block.begin - request.entry.offset, wanted);
   } else {
-    SupplyPages(requests_[part.tensor], block.copy_to);
+    SupplyPages(request, block.copy_to);
     AddCopy(wanted, block.copy_to, part);
   }
   context_.AddDone(wanted.size());
@@ -164,6 +167,13 @@ void JobReader::AddCopy(Bytes from, MutableBytes to, PartChecksum& part) const {
   } else {
     std::copy(from.begin(), from.end(), to.begin());
   }
+}
+
+// `bytes` are the tensor's from `offset` on.
+void JobReader::SpreadBlock(const ReadRequest& request, uint64_t offset, Bytes bytes) const {
+  if (request.spread == nullptr) return;
+  const StageTimer timer(resources_.seconds->copy);
+  request.spread->copy.Place(offset, bytes, request.spread->target);
 }
 
 // `memory` is a part of the request's destination that is filled next.
@@ -188,6 +198,9 @@ Status JobReader::Gather(const ReadJob& job, const io::ReadableFile& file,
     PartChecksum part{i, request.entry.size, {}};
     if (request.out.empty()) {
       part.crc = checksum::Compute(stored);
+      if (request.spread != nullptr) {
+        request.spread->copy.Place(0, stored, request.spread->target);
+      }
     } else if (verify_) {
       part.crc = checksum::ExtendCopy({}, request.out, stored);
     } else {

@@ -75,6 +75,7 @@ class JobReader {
   void Consume(const Block& block, PartChecksum& part) const;
   void AddChecksum(Bytes bytes, PartChecksum& part) const;
   void AddCopy(Bytes from, MutableBytes to, PartChecksum& part) const;
+  void SpreadBlock(const ReadRequest& request, uint64_t offset, Bytes bytes) const;
   void SupplyPages(const ReadRequest& request, MutableBytes memory) const;
   Status Gather(const ReadJob& job, const io::ReadableFile& file,
                 std::vector<PartChecksum>& parts);

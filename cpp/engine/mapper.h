@@ -33,10 +33,10 @@ using Views = std::vector<std::optional<Bundle::View>>;
 
 struct MappedTensors {
   Views views;         // one per request; absent: to be read
-  std::string reason;  // why the first that is absent is; empty where none is
+  std::string reason;  // why the first that is absent, but not for its parts, is; may be empty
 };
 
-// Destinations of the requests are not looked at.
+// Destinations of the requests are not looked at.  Partitioned tensors are never mapped.
 //
 // Errors: those of Bundle::Map()
 Result<MappedTensors> MapTensors(const Bundle& bundle, std::span<const ReadRequest> requests,

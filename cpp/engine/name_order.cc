@@ -11,21 +11,6 @@
 namespace tensorbundle::engine {
 namespace {
 
-Status CheckName(std::string_view name) {
-  if (name.empty()) return Status(Code::kInvalidArgument, "a tensor's name is empty");
-  if (name.size() > format::kMaxKeySize) {
-    return Status(Code::kInvalidArgument,
-                  "the name has more than " + std::to_string(format::kMaxKeySize) + " bytes")
-        .WithKey(std::string(name));
-  }
-  // Such a key begins with a zero byte (format/slices.h).
-  if (name.front() == '\0' && format::DecodeSliceKey(name).has_value()) {
-    return Status(Code::kInvalidArgument, "the name is the key of a partitioned tensor's part")
-        .WithKey(std::string(name));
-  }
-  return Status();
-}
-
 // The bytes that all names begin with, which need not be compared again and again.
 size_t CommonPrefix(std::span<const TensorView> tensors) {
   std::string_view common = tensors.front().name;
@@ -71,22 +56,43 @@ void SortByName(std::span<const TensorView> tensors, std::vector<uint32_t>& orde
 
 }  // namespace
 
-Result<std::vector<uint32_t>> OrderByName(std::span<const TensorView> tensors) {
-  if (tensors.size() > UINT32_MAX) {
+Status CheckName(std::string_view name, bool is_part) {
+  if (name.empty()) return Status(Code::kInvalidArgument, "a tensor's name is empty");
+  if (name.size() > format::kMaxKeySize) {
+    return Status(Code::kInvalidArgument,
+                  "the name has more than " + std::to_string(format::kMaxKeySize) + " bytes")
+        .WithKey(std::string(name));
+  }
+  // Such a key begins with a zero byte (format/slices.h).
+  if (!is_part && name.front() == '\0' && format::DecodeSliceKey(name).has_value()) {
+    return Status(Code::kInvalidArgument, "the name is the key of a partitioned tensor's part")
+        .WithKey(std::string(name));
+  }
+  return Status();
+}
+
+Result<std::vector<uint32_t>> OrderByName(std::span<const TensorView> tensors,
+                                          std::span<const PartitionedTensor> in_parts) {
+  if (tensors.size() > UINT32_MAX - in_parts.size()) {
     return Status(Code::kLimitExceeded, "more than 2^32 - 1 tensors");
   }
-  std::vector<uint32_t> order(tensors.size());
-  std::iota(order.begin(), order.end(), 0u);
-  const auto by_name = [](const TensorView& a, const TensorView& b) {
-    return a.name < b.name;
+  const auto num_whole = static_cast<uint32_t>(tensors.size());
+  const auto name_of = [&](uint32_t i) {
+    return i < num_whole ? tensors[i].name : std::string_view(in_parts[i - num_whole].name);
   };
-  if (!std::is_sorted(tensors.begin(), tensors.end(), by_name)) SortByName(tensors, order);
+  const auto by_name = [&](uint32_t a, uint32_t b) { return name_of(a) < name_of(b); };
+  std::vector<uint32_t> order(tensors.size() + in_parts.size());
+  std::iota(order.begin(), order.end(), 0u);
+  const auto middle = order.begin() + num_whole;
+  if (!std::is_sorted(order.begin(), middle, by_name)) SortByName(tensors, order);
+  std::sort(middle, order.end(), by_name);
+  std::inplace_merge(order.begin(), middle, order.end(), by_name);
   for (size_t i = 0; i < order.size(); ++i) {
-    const std::string_view name = tensors[order[i]].name;
-    TB_RETURN_IF_ERROR(CheckName(name));
-    if (i > 0 && name == tensors[order[i - 1]].name) {
+    const std::string_view name = name_of(order[i]);
+    TB_RETURN_IF_ERROR(CheckName(name, order[i] < num_whole && tensors[order[i]].is_part));
+    if (i > 0 && name == name_of(order[i - 1])) {
       return Status(Code::kAlreadyExists, "the name is given twice")
-          .WithKey(std::string(name));
+          .WithKey(order[i] < num_whole ? NameOf(tensors[order[i]]) : std::string(name));
     }
   }
   return order;

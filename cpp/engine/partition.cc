@@ -248,6 +248,15 @@ Status CheckParts(const Shape& shape, std::span<const Slice> parts, Coverage cov
   return NotCovered(num_covered, num_elements, "the shape " + ShapeText(shape));
 }
 
+Status AsArgumentError(Status status) {
+  if (status.ok()) return status;
+  std::string message = status.message();
+  if (status.code() == Code::kMissingSlice) {
+    message += "; give the others too, or partial=True where another bundle has them";
+  }
+  return Status(Code::kInvalidArgument, std::move(message)).WithKey(status.key());
+}
+
 PartSet::PartSet(Shape shape) : shape_(std::move(shape)) {}
 
 Status PartSet::Add(const Slice& slice) {

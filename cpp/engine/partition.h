@@ -81,6 +81,9 @@ enum class Coverage : uint8_t { kFull, kPartial };
 Status CheckParts(const format::Shape& shape, std::span<const format::Slice> parts,
                   Coverage coverage);
 
+// Of parts that are given, not stored: what is wrong with them is kInvalidArgument.
+Status AsArgumentError(Status status);
+
 // The parts of one tensor, checked as they come.
 class PartSet {
  public:

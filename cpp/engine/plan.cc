@@ -12,20 +12,6 @@
 namespace tensorbundle::engine {
 namespace {
 
-Status CheckOptions(const PlanOptions& options) {
-  if (options.num_shards == 0 || options.num_shards > format::kMaxShards) {
-    return Status(Code::kInvalidArgument, "num_shards must be between 1 and " +
-                                              std::to_string(format::kMaxShards) + ", not " +
-                                              std::to_string(options.num_shards));
-  }
-  if (!std::has_single_bit(options.alignment) || options.alignment > kMaxAlignment) {
-    return Status(Code::kInvalidArgument, "alignment must be a power of two up to " +
-                                              std::to_string(kMaxAlignment) + ", not " +
-                                              std::to_string(options.alignment));
-  }
-  return Status();
-}
-
 // Gives each tensor of a group its shard, from `first` on; returns how many are used.
 uint32_t ChooseShards(std::span<const PlanTensor> tensors, Group group,
                       const PlanOptions& options, uint32_t first,
@@ -56,7 +42,22 @@ uint32_t ChooseShards(std::span<const PlanTensor> tensors, Group group,
   return used;
 }
 
-// The first offset from `end` on that suits the tensor.
+}  // namespace
+
+Status CheckOptions(const PlanOptions& options) {
+  if (options.num_shards == 0 || options.num_shards > format::kMaxShards) {
+    return Status(Code::kInvalidArgument, "num_shards must be between 1 and " +
+                                              std::to_string(format::kMaxShards) + ", not " +
+                                              std::to_string(options.num_shards));
+  }
+  if (!std::has_single_bit(options.alignment) || options.alignment > kMaxAlignment) {
+    return Status(Code::kInvalidArgument, "alignment must be a power of two up to " +
+                                              std::to_string(kMaxAlignment) + ", not " +
+                                              std::to_string(options.alignment));
+  }
+  return Status();
+}
+
 std::optional<uint64_t> PlaceAfter(uint64_t end, const PlanTensor& tensor,
                                    const PlanOptions& options) {
   // Alignment 1 asks for dense packing; the residue must be a multiple of the alignment,
@@ -64,13 +65,17 @@ std::optional<uint64_t> PlaceAfter(uint64_t end, const PlanTensor& tensor,
   const bool congruent = tensor.address_residue.has_value() && options.alignment > 1 &&
                          options.alignment <= options.granule &&
                          *tensor.address_residue % options.alignment == 0;
-  if (!congruent) return CheckedAlignUp(end, options.alignment);
-  const uint64_t residue = *tensor.address_residue % options.granule;
-  const uint64_t ahead = (residue - end) % options.granule;  // wraps to the right value
-  return CheckedAdd(end, ahead);
+  std::optional<uint64_t> offset;
+  if (congruent) {
+    const uint64_t residue = *tensor.address_residue % options.granule;
+    const uint64_t ahead = (residue - end) % options.granule;  // wraps to the right value
+    offset = CheckedAdd(end, ahead);
+  } else {
+    offset = CheckedAlignUp(end, options.alignment);
+  }
+  const auto after = offset ? CheckedAdd(*offset, tensor.size) : std::nullopt;
+  return after && *after <= INT64_MAX ? offset : std::nullopt;
 }
-
-}  // namespace
 
 Result<Plan> MakePlan(std::span<const PlanTensor> tensors, const PlanOptions& options) {
   TB_RETURN_IF_ERROR(CheckOptions(options));
@@ -89,12 +94,11 @@ Result<Plan> MakePlan(std::span<const PlanTensor> tensors, const PlanOptions& op
     Placement& placement = plan.placements[i];
     PlannedShard& shard = plan.shards[placement.shard];
     const auto offset = PlaceAfter(shard.size, tensors[i], options);
-    const auto end = offset ? CheckedAdd(*offset, tensors[i].size) : std::nullopt;
-    if (!end || *end > INT64_MAX) {
+    if (!offset) {
       return Status(Code::kLimitExceeded, "a shard would be larger than 2^63 bytes");
     }
     placement.offset = *offset;
-    shard.size = *end;
+    shard.size = *offset + tensors[i].size;
     shard.tensors.push_back(i);
   }
   return plan;

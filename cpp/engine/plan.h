@@ -50,7 +50,8 @@ struct Placement {
 
 struct PlannedShard {
   std::vector<uint32_t> tensors;  // in the order of their offsets
-  uint64_t size = 0;              // bytes, with the gaps between tensors
+  uint64_t begin = 0;  // where writing starts: not 0 where the file has bytes already
+  uint64_t size = 0;   // bytes, with the gaps between tensors
 };
 
 struct Plan {
@@ -58,6 +59,13 @@ struct Plan {
   // Each of them holds bytes, but for a group's one whose tensors have none.
   std::vector<PlannedShard> shards;
 };
+
+// Errors: kInvalidArgument  num_shards or alignment out of range
+Status CheckOptions(const PlanOptions& options);
+
+// The first offset from `end` on that suits the tensor; absent where it is beyond 2^63.
+std::optional<uint64_t> PlaceAfter(uint64_t end, const PlanTensor& tensor,
+                                   const PlanOptions& options);
 
 // Uses fewer shards than asked for where there are fewer tensors with bytes; one where there
 // are no tensors at all, and none where all are elsewhere.

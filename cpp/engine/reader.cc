@@ -27,9 +27,6 @@ namespace {
 // A file with at least this share in the page cache is read through it.
 constexpr double kMostlyCached = 0.5;
 
-// Bounds the scratch memory of a load, 4 MiB per thread.
-constexpr size_t kMaxReadThreads = 64;
-
 // Entries may share bytes (TensorFlow reads such bundles), but a small file must not be
 // able to ask for boundless work and memory: one load takes at most that many times a
 // data file's size from it.
@@ -102,7 +99,9 @@ class ReadOperation {
   }
 
   Status CheckRequest(const format::Entry& entry, std::map<uint32_t, ShardRoom>& rooms) const {
-    TB_RETURN_IF_ERROR(bundle_.CheckReadable(entry));
+    if (!entry.slices.empty()) {
+      return Status(Code::kUnsupportedLayout, "its parts are to be read one by one");
+    }
     auto found = rooms.find(entry.shard_id);
     if (found == rooms.end()) {
       found = rooms.emplace(entry.shard_id, MeasureShard(entry.shard_id)).first;
@@ -135,6 +134,7 @@ class ReadOperation {
   Status Report(uint32_t request, Status status) {
     if (status.ok()) return status;
     const ReadRequest& at = requests_[request];
+    if (!at.part.empty()) status = std::move(status).Within(at.part);
     status = std::move(status)
                  .WithKey(at.name)
                  .WithShard(at.entry.shard_id)

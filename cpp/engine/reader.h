@@ -14,7 +14,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,25 +23,39 @@
 #include "base/result.h"
 #include "engine/bundle.h"
 #include "engine/observer.h"
+#include "engine/partition.h"
 #include "engine/stages.h"
 #include "engine/transfer_options.h"
 #include "format/entry.h"
 
 namespace tensorbundle::engine {
 
+// Where the bytes of a tensor go that do not lie in memory as they do in the file.
+struct Spread {
+  BoxCopy copy;
+  MutableBytes target;
+};
+
 struct ReadRequest {
   std::string name;  // for messages
+  // Not one with slices, whose parts are requests of their own (engine/assembly.h).
   format::Entry entry;
   // Of entry.size bytes; or empty: check the tensor only.  Numbers arrive in this machine's
   // byte order, strings and variants encoded; whoever decodes them checks them
   // (format/elements.h).
   MutableBytes out;
   bool fresh = false;  // nobody has touched that memory yet, so its pages are missing
+  // Takes every block, if there is no `out`; usually null.  REQUIRES: not of strings
+  std::shared_ptr<const Spread> spread = nullptr;
+  std::string part = {};  // of a partitioned tensor: which it is, for messages
 };
 
 // How a shard is read.  kAuto reads past the page cache where the file system can and the
 // file is not mostly in the cache already.
 enum class ReadMode : uint8_t { kAuto, kBuffered, kDirect };
+
+// Bounds the scratch memory of a load, 4 MiB per thread.
+constexpr size_t kMaxReadThreads = 64;
 
 struct ReadOptions {
   bool verify = true;

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "format/slices.h"
 #include "format/string_tensor.h"
 
 namespace tensorbundle::engine {
@@ -169,6 +170,13 @@ class StringSource final : public StagedSource {
 };
 
 }  // namespace
+
+std::string NameOf(const TensorView& tensor) {
+  if (tensor.is_part) {
+    if (auto key = format::DecodeSliceKey(tensor.name)) return std::move(key->name);
+  }
+  return std::string(tensor.name);
+}
 
 std::unique_ptr<const StagedSource> MakeStridedSource(StridedLayout layout) {
   return std::make_unique<StridedSource>(std::move(layout));

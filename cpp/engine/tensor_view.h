@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -52,11 +53,23 @@ struct TensorView {
   Bytes contiguous;
   std::unique_ptr<const StagedSource> staged;
 
+  // The name is the key of a partitioned tensor's part (format/slices.h).
+  bool is_part = false;
+
   // The memory is wanted back as soon as it is written (engine/snapshot.h).
   bool borrowed = false;
 
   // The entry's checksum where it is not that of the bytes: strings.
   std::optional<checksum::Crc32c> crc;
+};
+
+// The tensor's name for messages: of a part, the partitioned tensor's.
+std::string NameOf(const TensorView& tensor);
+
+// A tensor that is saved in parts, each of them a TensorView.
+struct PartitionedTensor {
+  std::string name;
+  format::Entry entry;  // dtype, whole shape and slices: what engine/partition.h accepts
 };
 
 // What a strided view of memory needs; see NumPy's __array_interface__.

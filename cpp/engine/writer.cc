@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/extent_run.h"
 #include "engine/extent_writer.h"
 #include "engine/extents.h"
 #include "engine/incremental.h"
@@ -15,11 +16,9 @@
 #include "engine/plan.h"
 #include "engine/shared_file.h"
 #include "engine/thread_pool.h"
-#include "engine/worker.h"
 #include "format/entry.h"
 #include "format/naming.h"
 #include "format/table.h"
-#include "io/aligned_buffer.h"
 
 namespace tensorbundle::engine {
 namespace {
@@ -27,26 +26,20 @@ namespace {
 // Tensors from here on are placed congruently: the gap costs up to a granule each.
 constexpr uint64_t kCongruentSize = 64u << 10;  // bytes
 
-// One thread waits for the device, or fills its queue, while another checksums.  More
-// add nothing: benchmarks/save.py.
-constexpr size_t kDirectThreads = 2;
-
-// With the smallest slots they use up the staging budget.
-constexpr size_t kMaxWriteThreads = kStagingBudget / kStagingSlots / kMinStagingSlot;
-
-size_t DefaultThreads(bool direct) {
-  return direct ? std::max(kDirectThreads, DefaultNumThreads()) : DefaultNumThreads();
-}
-
 class SaveOperation {
  public:
   SaveOperation(io::Storage& storage, const std::string& prefix,
-                std::span<const TensorView> tensors, const SaveOptions& options)
-      : storage_(storage), prefix_(prefix), tensors_(tensors), options_(options) {}
+                std::span<const TensorView> tensors, const SaveOptions& options,
+                std::span<const PartitionedTensor> in_parts)
+      : storage_(storage),
+        prefix_(prefix),
+        tensors_(tensors),
+        in_parts_(in_parts),
+        options_(options) {}
 
   Result<SaveReport> Run() {
     const Clock::time_point start = Clock::now();
-    TB_ASSIGN_OR_RETURN(const std::vector<uint32_t> by_name, OrderByName(tensors_));
+    TB_ASSIGN_OR_RETURN(const std::vector<uint32_t> by_name, OrderByName(tensors_, in_parts_));
     TB_RETURN_IF_ERROR(PrepareIncremental(by_name));
     TB_RETURN_IF_ERROR(Begin());
     report_.plan_seconds = SecondsSince(start) - report_.fingerprint_seconds;
@@ -67,9 +60,7 @@ class SaveOperation {
 
  private:
   Status PrepareIncremental(const std::vector<uint32_t>& by_name) {
-    report_.num_threads = std::min(
-        options_.num_threads != 0 ? options_.num_threads : DefaultThreads(options_.direct),
-        kMaxWriteThreads);
+    report_.num_threads = NumWriteThreads(options_);
     if (options_.previous.empty()) return Status();
     if (options_.snapshot) {
       return Status(Code::kInvalidArgument,
@@ -139,7 +130,8 @@ class SaveOperation {
     shards_ = std::vector<SharedFile<io::WritableFile>>(plan_.shards.size());
     for (const Extent& extent : extents_) shards_[extent.shard].AddJob();
     jobs_ = OrderJobs(plan_, extents_, tensors_);
-    report_.num_tensors = tensors_.size();
+    report_.num_tensors = in_parts_.size();
+    for (const TensorView& tensor : tensors_) report_.num_tensors += tensor.is_part ? 0 : 1;
     report_.file_bytes = report_.num_shards = 0;
     for (const PlannedShard& shard : plan_.shards) {
       report_.file_bytes += shard.size;
@@ -163,32 +155,12 @@ class SaveOperation {
     const bool none_is_written = jobs_.num_borrowed == 0 && HasBorrowed();
     if (none_is_written && options_.on_borrowed_written) options_.on_borrowed_written();
     if (extents_.empty()) return Status();
-    const size_t num_threads = std::min(report_.num_threads, extents_.size());
-    const size_t staging_size =
-        kStagingSlots * StagingSlotSize(std::max<size_t>(1, num_threads));
-    // One allocation for all, and queues that are gone before it is.
-    TB_ASSIGN_OR_RETURN(const auto staging,
-                        io::AlignedBuffer::Allocate(num_threads * staging_size));
-    std::vector<Worker> workers(num_threads);
-    const io::QueueOptions queue = options_.transfer.Queue(options_.direct);
-    RunOptions run;
-    run.num_threads = num_threads;
-    run.total_bytes = report_.tensor_bytes;
-    run.observer = options_.observer;
-    const Status status = RunJobs(
-        extents_.size(),
-        [&](size_t job, JobContext& context) {
-          Worker& worker = workers[context.worker()];
-          const size_t begin = context.worker() * staging_size;
-          const WriteResources resources = {staging.bytes().subspan(begin, staging_size),
-                                            &worker.GetQueue(storage_, queue), &worker.seconds,
-                                            queue.block_size, options_.snapshot};
+    return RunExtents(
+        storage_, {report_.num_threads, extents_.size(), report_.tensor_bytes}, options_,
+        [&](size_t job, const WriteResources& resources, JobContext& context) {
           return WriteJob(job, resources, context);
         },
-        run);
-    report_.stages = TotalSeconds(workers);
-    report_.queue_reason = SynchronousReason(workers);
-    return status;
+        report_);
   }
 
   Status WriteJob(size_t job, const WriteResources& resources, JobContext& context) {
@@ -229,12 +201,7 @@ class SaveOperation {
 
   Status FinishShard(uint32_t index, io::WritableFile& file) {
     TB_RETURN_IF_ERROR(file.Truncate(plan_.shards[index].size));
-    return SyncAndClose(file);
-  }
-
-  Status SyncAndClose(io::WritableFile& file) {
-    if (options_.durability != Durability::kNone) TB_RETURN_IF_ERROR(file.Sync());
-    return file.Close();
+    return SyncAndClose(file, options_.durability);
   }
 
   // The checksum of each tensor: of its parts, one after the other.
@@ -259,12 +226,17 @@ class SaveOperation {
     TB_RETURN_IF_ERROR(index.AddHeader(header));
     format::Entry entry;  // one for all, for its memory
     for (const uint32_t i : by_name) {
+      if (i >= tensors_.size()) {
+        const PartitionedTensor& tensor = in_parts_[i - tensors_.size()];
+        TB_RETURN_IF_ERROR(index.Add(tensor.name, tensor.entry));
+        continue;
+      }
       SetEntry(i, crcs[i], entry);
       TB_RETURN_IF_ERROR(index.Add(tensors_[i].name, entry));
     }
     TB_RETURN_IF_ERROR(index.Finish());
     report_.file_bytes += index.size();
-    TB_RETURN_IF_ERROR(SyncAndClose(*file));
+    TB_RETURN_IF_ERROR(SyncAndClose(*file, options_.durability));
     if (!fingerprinter.has_value()) return Status();
     report_.incremental_reason = incremental_->reason();
     return WriteFingerprints(incremental_->Encode(index.size(), fingerprinter->value()));
@@ -274,7 +246,7 @@ class SaveOperation {
     TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateFingerprints());
     TB_RETURN_IF_ERROR(file->WriteAt(0, AsBytes(content)));
     report_.file_bytes += content.size();
-    return SyncAndClose(*file);
+    return SyncAndClose(*file, options_.durability);
   }
 
   void SetEntry(uint32_t index, checksum::Crc32c crc, format::Entry& entry) const {
@@ -295,6 +267,7 @@ class SaveOperation {
   io::Storage& storage_;
   const std::string& prefix_;
   const std::span<const TensorView> tensors_;
+  const std::span<const PartitionedTensor> in_parts_;
   const SaveOptions& options_;
   SaveReport report_;
   std::unique_ptr<Incremental> incremental_;  // null unless asked for
@@ -311,8 +284,9 @@ class SaveOperation {
 }  // namespace
 
 Result<SaveReport> Save(io::Storage& storage, const std::string& prefix,
-                        std::span<const TensorView> tensors, const SaveOptions& options) {
-  return SaveOperation(storage, prefix, tensors, options).Run();
+                        std::span<const TensorView> tensors, const SaveOptions& options,
+                        std::span<const PartitionedTensor> in_parts) {
+  return SaveOperation(storage, prefix, tensors, options, in_parts).Run();
 }
 
 }  // namespace tensorbundle::engine

@@ -64,6 +64,8 @@ struct SaveReport {
   std::string queue_reason;        // why a thread had no queue of the wanted kind
 };
 
+// `in_parts` are the tensors whose parts are among `tensors`.
+//
 // Errors: kInvalidArgument  an empty name, one that reads as a partition's key, a bad
 //                           option
 //         kAlreadyExists    a name given twice
@@ -71,6 +73,7 @@ struct SaveReport {
 //         kCancelled        the observer said stop
 //         kSystem           with the path and errno; the old bundle is as it was
 Result<SaveReport> Save(io::Storage& storage, const std::string& prefix,
-                        std::span<const TensorView> tensors, const SaveOptions& options);
+                        std::span<const TensorView> tensors, const SaveOptions& options,
+                        std::span<const PartitionedTensor> in_parts = {});
 
 }  // namespace tensorbundle::engine

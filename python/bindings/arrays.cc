@@ -18,6 +18,10 @@ Status CheckRank(const format::Shape& shape) {
                 "NumPy has no arrays of rank " + std::to_string(shape.size()));
 }
 
+py::array NewArray(const py::dtype& dtype, const format::Shape& shape) {
+  return {dtype, std::vector<py::ssize_t>(shape.begin(), shape.end())};
+}
+
 py::array MakeArray(const py::dtype& dtype, const format::Shape& shape, Bytes bytes,
                     const py::object& owner, bool writable) {
   const std::vector<py::ssize_t> dims(shape.begin(), shape.end());

@@ -30,6 +30,11 @@ pybind11::capsule MakeOwner(std::shared_ptr<T> owner) {
 // Errors: kUnsupportedRank  NumPy has no arrays of so many dimensions
 Status CheckRank(const format::Shape& shape);
 
+// Of its own memory, not yet filled.
+//
+// REQUIRES: CheckRank(shape)
+pybind11::array NewArray(const pybind11::dtype& dtype, const format::Shape& shape);
+
 // A view of `bytes` as an array of `dtype` in C order; `owner` becomes its base.
 //
 // REQUIRES: bytes.size() is the shape's product times the dtype's size; CheckRank(shape)

@@ -1,6 +1,8 @@
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +22,8 @@
 #include "bindings/observer.h"
 #include "bindings/read_arguments.h"
 #include "bindings/register.h"
+#include "engine/assembly.h"
+#include "engine/box_reader.h"
 #include "engine/bundle.h"
 #include "engine/mapper.h"
 #include "engine/reader.h"
@@ -89,10 +93,12 @@ class PyBundle {
     const std::vector<engine::ReadRequest> requests = MakeRequests(names);
     engine::MappedTensors mapped = MapAll(requests, how);
     DropLists(requests, mapped.views);
-    const py::list misaligned = DropMisaligned(names, requests, dtypes, mapped.views);
-    std::vector<engine::ReadRequest> to_read = Absent(requests, mapped.views);
-    Check(to_read);
-    const auto arena = AllocateArena(to_read);
+    const py::list copied = DropUnsuitable(names, requests, dtypes, mapped.views);
+    std::vector<engine::ReadRequest> own = Absent(requests, mapped.views);
+    const engine::Assembly assembly = Assemble(own);
+    Check(assembly.Requests(own));
+    const auto arena = AllocateArena(own);
+    std::vector<engine::ReadRequest> to_read = assembly.Requests(own);
     const size_t num_own = to_read.size();
     if (arguments.verify) AddToVerify(requests, mapped.views, to_read);
     const engine::ReadReport read = ReadBesideMaps(to_read, num_own, arguments);
@@ -103,13 +109,14 @@ class PyBundle {
     py::list arrays;
     uint64_t total_bytes = 0;
     uint64_t mapped_bytes = 0;
-    for (size_t i = 0, own = 0; i < requests.size(); ++i) {
-      const engine::ReadRequest& request = requests[i];
+    for (size_t i = 0, next = 0; i < requests.size(); ++i) {
       const bool is_mapped = mapped.views[i].has_value();
-      const Bytes bytes = is_mapped ? mapped.views[i]->bytes : Bytes(to_read[own++].out);
+      const size_t at = is_mapped ? next : next++;
+      const engine::ReadRequest& request = is_mapped ? requests[i] : own[at];
+      const Bytes bytes = is_mapped ? mapped.views[i]->bytes : Bytes(request.out);
       total_bytes += request.entry.size;
       if (IsList(request.entry)) {
-        arrays.append(Elements(request, bytes, arguments.verify));
+        arrays.append(Elements(own, assembly, at, arguments.verify));
         continue;
       }
       if (is_mapped) mapped_bytes += request.entry.size;
@@ -119,7 +126,7 @@ class PyBundle {
     report["read_bytes"] = read.bytes;
     report["bytes"] = total_bytes;
     report["mapped_bytes"] = mapped_bytes;
-    report["copied"] = py::tuple(misaligned);
+    report["copied"] = py::tuple(copied);
     report["mmap_reason"] = mapped.reason;
     report["num_threads"] = std::max(read.num_threads, num_threads);
     return py::make_tuple(arrays, report);
@@ -130,7 +137,8 @@ class PyBundle {
   py::tuple Load(const py::list& names, const py::list& into, const py::dict& dtypes,
                  const ReadArguments& arguments) const {
     std::vector<engine::ReadRequest> requests = MakeRequests(names);
-    Check(requests);
+    const engine::Assembly assembly = Assemble(requests);
+    Check(assembly.Requests(requests));
     for (size_t i = 0; i < requests.size(); ++i) {
       if (into[i].is_none()) continue;
       auto target = py::reinterpret_borrow<py::array>(into[i]);
@@ -138,13 +146,13 @@ class PyBundle {
                          static_cast<size_t>(target.nbytes())};
     }
     const auto arena = AllocateArena(requests);
-    const engine::ReadReport report = Read(requests, arguments, mode_);
+    const engine::ReadReport report = Read(assembly.Requests(requests), arguments, mode_);
     const py::capsule owner = MakeOwner(arena);
     py::list arrays;
     for (size_t i = 0; i < requests.size(); ++i) {
       const engine::ReadRequest& request = requests[i];
       if (IsList(request.entry)) {
-        arrays.append(Elements(request, request.out, arguments.verify));
+        arrays.append(Elements(requests, assembly, i, arguments.verify));
       } else if (!into[i].is_none()) {
         arrays.append(into[i]);
       } else {
@@ -154,16 +162,52 @@ class PyBundle {
     return py::make_tuple(arrays, ReportToPython(report));
   }
 
-  // (report, [(name, exception)]): the faults, in the order of the names.
+  // A box of a tensor as an array of its own, of strings and variants as a list of bytes.
+  // `shape` is the array's: the box's, where dimensions of size 1 may be left out.
+  py::object ReadBox(py::handle name, format::Shape begin, format::Shape size,
+                     const format::Shape& shape, const py::dict& dtypes,
+                     const ReadArguments& arguments) const {
+    const std::string text = NameFromPython(name);
+    auto make = [&]() -> Result<engine::BoxReader> {
+      const GilRelease release;  // reads the index, opens every shard
+      format::TableLookup lookup = bundle_->MakeLookup();
+      TB_ASSIGN_OR_RETURN(Entry entry, engine::FindToRead(*bundle_, text, lookup));
+      return engine::BoxReader::Make(*bundle_, text, std::move(entry),
+                                     {std::move(begin), std::move(size)});
+    };
+    const engine::BoxReader reader = ValueOrThrow(make());
+    PythonObserver observer(arguments.progress);
+    const engine::ReadOptions options = OptionsOf(arguments, mode_, observer);
+    const auto read = [&](MutableBytes out) {
+      const Status status = [&] {
+        const GilRelease release;  // all I/O, checksums and copies
+        return reader.Read(out, options);
+      }();
+      ThrowIfError(status);
+    };
+    if (!format::HasElementSize(reader.dtype())) {
+      const auto memory = ValueOrThrow(io::AlignedBuffer::Allocate(reader.size()));
+      read(memory.bytes());
+      return PartsToList(text, reader.parts(), reader.wanted(), memory.bytes(),
+                         arguments.verify);
+    }
+    ThrowIfError(CheckRank(shape).WithKey(text).WithPath(bundle_->index_path()));
+    py::array array = NewArray(DTypeOf(reader.dtype(), dtypes), shape);
+    read({static_cast<std::byte*>(array.mutable_data()), static_cast<size_t>(array.nbytes())});
+    return array;
+  }
+
+  // (report, [(name, exception, place)]): the faults, in the order of the names, those of
+  // one tensor's parts one by one; a place is (shard, begin, end), None where there is none.
   py::tuple Verify(const py::list& names, const ReadArguments& arguments) const {
     std::vector<engine::ReadRequest> requests;
     py::list out;
     for (const py::handle name : names) {
-      Result<Entry> entry = bundle_->Find(NameFromPython(name));
-      if (entry.ok()) {
-        requests.push_back({NameFromPython(name), std::move(entry).value(), {}});
+      auto own = RequestsToVerify(NameFromPython(name));
+      if (own.ok()) {
+        std::move(own->begin(), own->end(), std::back_inserter(requests));
       } else {
-        out.append(py::make_tuple(name, MakeException(entry.status())));
+        out.append(py::make_tuple(name, MakeException(own.status()), py::none()));
       }
     }
     std::vector<engine::Fault> faults;
@@ -175,8 +219,10 @@ class PyBundle {
     }();
     const engine::ReadReport result = ValueOrThrow(std::move(report));
     for (const engine::Fault& fault : faults) {
-      out.append(py::make_tuple(NameToPython(requests[fault.request].name),
-                                MakeException(fault.status)));
+      const Entry& entry = requests[fault.request].entry;
+      out.append(py::make_tuple(
+          NameToPython(requests[fault.request].name), MakeException(fault.status),
+          py::make_tuple(entry.shard_id, entry.offset, entry.offset + entry.size)));
     }
     return py::make_tuple(ReportToPython(result), out);
   }
@@ -186,6 +232,10 @@ class PyBundle {
 
   // Names the place of what could not be made of a tensor's bytes.
   Status Placed(const engine::ReadRequest& request, Status status) const {
+    if (!request.entry.slices.empty()) {
+      return std::move(status).WithKey(request.name).WithPath(bundle_->index_path());
+    }
+    if (!request.part.empty()) status = std::move(status).Within(request.part);
     return std::move(status)
         .WithKey(request.name)
         .WithShard(request.entry.shard_id)
@@ -203,7 +253,7 @@ class PyBundle {
   py::array Array(const engine::ReadRequest& request, Bytes bytes, const py::dict& dtypes,
                   const py::object& owner, bool writable) const {
     ThrowIfError(Placed(request, CheckRank(request.entry.shape)));
-    return MakeArray(DTypeOf(request.entry, dtypes), request.entry.shape, bytes, owner,
+    return MakeArray(DTypeOf(request.entry.dtype, dtypes), request.entry.shape, bytes, owner,
                      writable);
   }
 
@@ -227,12 +277,51 @@ class PyBundle {
       const GilRelease release;  // reads the index
       format::TableLookup lookup = bundle_->MakeLookup();
       for (engine::ReadRequest& request : requests) {
-        TB_ASSIGN_OR_RETURN(request.entry, bundle_->Find(request.name, lookup));
+        TB_ASSIGN_OR_RETURN(request.entry, engine::FindToRead(*bundle_, request.name, lookup));
       }
       return Status();
     }();
     ThrowIfError(status);
     return requests;
+  }
+
+  // Finds the parts of those that are partitioned, and sets what memory they take.
+  engine::Assembly Assemble(std::vector<engine::ReadRequest>& tensors) const {
+    auto assembly = [&] {
+      const GilRelease release;  // reads the index
+      return engine::Assembly::Make(*bundle_, tensors);
+    }();
+    return ValueOrThrow(std::move(assembly));
+  }
+
+  Result<std::vector<engine::ReadRequest>> RequestsToVerify(std::string name) const {
+    engine::ReadRequest tensor;
+    tensor.name = std::move(name);
+    TB_ASSIGN_OR_RETURN(tensor.entry, bundle_->Find(tensor.name));
+    TB_ASSIGN_OR_RETURN(const auto assembly, engine::Assembly::Make(*bundle_, {&tensor, 1}));
+    return assembly.Requests({&tensor, 1});
+  }
+
+  py::list Elements(const std::vector<engine::ReadRequest>& tensors,
+                    const engine::Assembly& assembly, size_t index, bool verify) const {
+    const engine::ReadRequest& tensor = tensors[index];
+    if (tensor.entry.slices.empty()) return Elements(tensor, tensor.out, verify);
+    return PartsToList(tensor.name, assembly.PartsOf(index),
+                       engine::WholeBox(tensor.entry.shape), tensor.out, verify);
+  }
+
+  // Of strings and variants: `stored` has the parts, one behind the other, which cover
+  // `wanted`.
+  py::list PartsToList(const std::string& name, std::span<const engine::StoredPart> parts,
+                       const engine::Box& wanted, Bytes stored, bool verify) const {
+    py::list out(engine::Volume(wanted));
+    for (const engine::StoredPart& part : parts) {
+      const engine::ReadRequest request = engine::RequestOf(name, part);
+      const py::list elements = Elements(request, stored.first(part.entry.size), verify);
+      PlaceElements(elements, part.place, wanted, out);
+      stored = stored.subspan(part.entry.size);
+    }
+    return out;
   }
 
   engine::MappedTensors MapAll(const std::vector<engine::ReadRequest>& requests,
@@ -327,6 +416,8 @@ void RegisterBundle(py::module_& module) {
            py::arg("how"), py::arg("options"))
       .def("load", &PyBundle::Load, py::arg("names"), py::kw_only(), py::arg("into"),
            py::arg("dtypes"), py::arg("options"))
+      .def("read_box", &PyBundle::ReadBox, py::arg("name"), py::arg("begin"), py::arg("size"),
+           py::arg("shape"), py::kw_only(), py::arg("dtypes"), py::arg("options"))
       .def("verify", &PyBundle::Verify, py::arg("names"), py::kw_only(), py::arg("options"));
 }
 

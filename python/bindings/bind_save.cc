@@ -13,8 +13,8 @@
 #include "bindings/names.h"
 #include "bindings/observer.h"
 #include "bindings/register.h"
+#include "bindings/save_report.h"
 #include "bindings/saved_tensors.h"
-#include "bindings/stages.h"
 #include "engine/backend_choice.h"
 #include "engine/tensor_view.h"
 #include "engine/writer.h"
@@ -25,33 +25,6 @@ namespace py = pybind11;
 
 namespace tensorbundle::bindings {
 namespace {
-
-py::dict ReportToPython(const engine::SaveReport& report,
-                        const engine::BackendChoice& choice) {
-  py::dict out;
-  out["num_tensors"] = report.num_tensors;
-  out["num_shards"] = report.num_shards;
-  out["tensor_bytes"] = report.tensor_bytes;
-  out["file_bytes"] = report.file_bytes;
-  out["linked_bytes"] = report.linked_bytes;
-  out["incremental_reason"] = NameToPython(report.incremental_reason);
-  out["zero_copy_bytes"] = report.zero_copy_bytes;
-  out["staged_bytes"] = report.staged_bytes;
-  out["num_threads"] = report.num_threads;
-  out["seconds"] = report.seconds;
-  out["write_seconds"] = report.write_seconds;
-  py::dict stages = StagesToPython(report.stages);
-  stages["fingerprint"] = report.fingerprint_seconds;
-  stages["plan"] = report.plan_seconds;
-  stages["publish"] = report.publish_seconds;
-  stages["remove"] = report.remove_seconds;
-  out["stages"] = stages;
-  // io_uring may be granted to the probe, and refused to a thread a moment later.
-  const bool refused = !report.queue_reason.empty();
-  out["backend"] = py::str(io::BackendName(refused ? io::Backend::kDirect : choice.backend));
-  out["backend_reason"] = refused ? report.queue_reason : choice.reason;
-  return out;
-}
 
 uint64_t TotalBytes(std::span<const engine::TensorView> views) {
   uint64_t total = 0;
@@ -66,20 +39,22 @@ struct SaveArguments {
   std::shared_ptr<io::Storage> storage;  // in place of the file system; usually null
 };
 
-Result<py::dict> RunSave(const SaveArguments& arguments,
-                         std::span<const engine::TensorView> views) {
+Result<py::dict> RunSave(const SaveArguments& arguments, const SavedTensors& tensors) {
+  const std::span<const engine::TensorView> views = tensors.views();
   engine::BackendChoice choice;
   auto save = [&]() -> Result<engine::SaveReport> {
     const GilRelease release;  // checksums, copies and all I/O
     if (arguments.storage != nullptr) {
-      return engine::Save(*arguments.storage, arguments.prefix, views, arguments.options);
+      return engine::Save(*arguments.storage, arguments.prefix, views, arguments.options,
+                          tensors.partitioned());
     }
     TB_ASSIGN_OR_RETURN(
         choice, engine::ChooseBackend(arguments.backend, arguments.prefix, TotalBytes(views)));
     engine::SaveOptions options = arguments.options;
     options.direct = choice.backend != io::Backend::kBuffered;
     options.memory_granule = choice.memory_granule;
-    return engine::Save(*io::MakeStorage(choice.backend), arguments.prefix, views, options);
+    return engine::Save(*io::MakeStorage(choice.backend), arguments.prefix, views, options,
+                        tensors.partitioned());
   };
   TB_ASSIGN_OR_RETURN(const engine::SaveReport report, save());
   return ReportToPython(report, choice);
@@ -109,7 +84,7 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
     arguments.options.on_borrowed_written = [borrowed_written] { borrowed_written->Open(); };
   }
   arguments.storage = std::move(storage);
-  Result<py::dict> report = RunSave(arguments, tensors.views());
+  Result<py::dict> report = RunSave(arguments, tensors);
   if (!report.ok()) tensors.RaiseFailure();
   return ValueOrThrow(std::move(report));
 }

@@ -115,7 +115,8 @@ class PyV1Checkpoint {
     const engine::ReadReport result = ValueOrThrow(std::move(report));
     py::list out;
     for (const engine::Fault& fault : faults) {
-      out.append(py::make_tuple(names[fault.request], MakeException(fault.status)));
+      out.append(
+          py::make_tuple(names[fault.request], MakeException(fault.status), py::none()));
     }
     return py::make_tuple(ReportToPython(result), out);
   }
@@ -176,7 +177,7 @@ class PyV1Checkpoint {
       } else if (!into[i].is_none()) {
         arrays.append(into[i]);
       } else {
-        arrays.append(MakeArray(DTypeOf(request.entry, dtypes), request.entry.shape,
+        arrays.append(MakeArray(DTypeOf(request.entry.dtype, dtypes), request.entry.shape,
                                 request.out, owner, writable));
       }
     }

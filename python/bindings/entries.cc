@@ -49,4 +49,17 @@ Result<py::list> ElementsToPython(const engine::ReadRequest& request, Bytes stor
   return BytesToPython(elements);
 }
 
+void PlaceElements(const py::list& elements, const engine::Box& from, const engine::Box& to,
+                   py::list& out) {
+  if (!engine::Intersection(from, to).has_value()) return;
+  const engine::BoxCopy copy(from, to, 1);  // in elements
+  for (uint64_t run = 0; run < copy.num_runs(); ++run) {
+    const uint64_t source = copy.SourceOffset(run);
+    const uint64_t target = copy.TargetOffset(run);
+    for (uint64_t i = 0; i < copy.run_size(); ++i) {
+      out[target + i] = py::object(elements[source + i]);
+    }
+  }
+}
+
 }  // namespace tensorbundle::bindings

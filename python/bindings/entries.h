@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "engine/partition.h"
 #include "engine/reader.h"
 #include "format/elements.h"
 #include "format/entry.h"
@@ -33,5 +34,10 @@ pybind11::list BytesToPython(std::span<const Bytes> elements);
 // Errors: those of format::DecodeElements()
 Result<pybind11::list> ElementsToPython(const engine::ReadRequest& request, Bytes stored,
                                         std::endian order, bool verify);
+
+// Puts the elements of the box `from` that `to` shares in their places in `out`, whose
+// elements are those of `to`.
+void PlaceElements(const pybind11::list& elements, const engine::Box& from,
+                   const engine::Box& to, pybind11::list& out);
 
 }  // namespace tensorbundle::bindings

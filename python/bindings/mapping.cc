@@ -44,8 +44,8 @@ MapArguments MapArgumentsFromNames(std::string_view policy, std::string_view pre
   return {ValueNamed(kPolicies, policy), ValueNamed(kAdvice, prefetch), writable};
 }
 
-py::dtype DTypeOf(const format::Entry& entry, const py::dict& dtypes) {
-  return py::reinterpret_borrow<py::dtype>(dtypes[py::int_(static_cast<int>(entry.dtype))]);
+py::dtype DTypeOf(format::DType dtype, const py::dict& dtypes) {
+  return py::reinterpret_borrow<py::dtype>(dtypes[py::int_(static_cast<int>(dtype))]);
 }
 
 void DropLists(const std::vector<engine::ReadRequest>& requests, engine::Views& views) {
@@ -54,19 +54,20 @@ void DropLists(const std::vector<engine::ReadRequest>& requests, engine::Views& 
   }
 }
 
-py::list DropMisaligned(const py::list& names,
+py::list DropUnsuitable(const py::list& names,
                         const std::vector<engine::ReadRequest>& requests,
                         const py::dict& dtypes, engine::Views& views) {
-  py::list misaligned;
+  py::list unsuitable;
   for (size_t i = 0; i < views.size(); ++i) {
+    if (!requests[i].entry.slices.empty()) unsuitable.append(names[i]);
     if (!views[i].has_value() || views[i]->bytes.empty()) continue;
     const auto alignment =
-        static_cast<uint64_t>(DTypeOf(requests[i].entry, dtypes).alignment());
+        static_cast<uint64_t>(DTypeOf(requests[i].entry.dtype, dtypes).alignment());
     if (IsAligned(views[i]->bytes.data(), alignment)) continue;
     views[i].reset();
-    misaligned.append(names[i]);
+    unsuitable.append(names[i]);
   }
-  return misaligned;
+  return unsuitable;
 }
 
 std::vector<engine::ReadRequest> Absent(const std::vector<engine::ReadRequest>& requests,

@@ -28,14 +28,15 @@ struct MapArguments {
 MapArguments MapArgumentsFromNames(std::string_view policy, std::string_view prefetch,
                                    bool writable);
 
-pybind11::dtype DTypeOf(const format::Entry& entry, const pybind11::dict& dtypes);
+pybind11::dtype DTypeOf(format::DType dtype, const pybind11::dict& dtypes);
 
 // Takes away the views of strings and variants: their elements are copied to Python objects,
 // and to copy from a map is to die of SIGBUS where its file was cut short.
 void DropLists(const std::vector<engine::ReadRequest>& requests, engine::Views& views);
 
-// Takes away the views whose addresses do not suit NumPy's dtype; gives their names.
-pybind11::list DropMisaligned(const pybind11::list& names,
+// Takes away the views whose addresses do not suit NumPy's dtype; gives their names, and
+// those of partitioned tensors, which have no view.
+pybind11::list DropUnsuitable(const pybind11::list& names,
                               const std::vector<engine::ReadRequest>& requests,
                               const pybind11::dict& dtypes, engine::Views& views);
 

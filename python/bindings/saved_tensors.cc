@@ -7,8 +7,10 @@
 #include "bindings/errors.h"
 #include "bindings/names.h"
 #include "bindings/register.h"
+#include "engine/partition.h"
 #include "engine/tensor_view.h"
 #include "format/dtype.h"
+#include "format/slices.h"
 
 namespace py = pybind11;
 
@@ -26,6 +28,16 @@ format::Shape ShapeOf(const py::tuple& sizes) {
   format::Shape shape;
   for (const py::handle size : sizes) shape.push_back(size.cast<uint64_t>());
   return shape;
+}
+
+// Of a value as tensors.adapt() gives it.
+format::Shape ShapeOf(format::DType dtype, const py::object& value) {
+  if (dtype == format::DType::kString) {
+    return ShapeOf(value.cast<py::tuple>()[0].cast<py::tuple>());
+  }
+  const auto array = value.cast<py::array>();
+  const std::span<const uint64_t> shape = ShapeOf(array);
+  return {shape.begin(), shape.end()};
 }
 
 bool IsContiguous(const py::array& array) { return (array.flags() & py::array::c_style) != 0; }
@@ -74,6 +86,10 @@ void SetStringTensor(const py::list& strings, engine::TensorView& view) {
     elements.push_back(AsBytes({data, static_cast<size_t>(size)}));
   }
   ThrowIfError(engine::SetStrings(std::move(elements), view));
+}
+
+void RefuseIfError(Status status, const std::string& name) {
+  ThrowIfError(engine::AsArgumentError(std::move(status)).WithKey(name));
 }
 
 }  // namespace
@@ -142,23 +158,56 @@ bool SavedTensors::KnowsDType(const py::array& array) {
 
 void SavedTensors::Add(py::handle name, uint64_t number, const py::object& value,
                        unsigned negated) {
+  AddView(NameFromPython(name), number, value, negated);
+}
+
+engine::TensorView& SavedTensors::AddView(const std::string& name, uint64_t number,
+                                          const py::object& value, unsigned negated) {
   const auto dtype = format::DTypeFromNumber(number).value();
-  const std::string text = NameFromPython(name);
-  if (dtype == format::DType::kString) {
-    const auto strings = value.cast<py::tuple>();
-    const format::Shape shape = ShapeOf(strings[0].cast<py::tuple>());
-    SetStringTensor(strings[1].cast<py::list>(), list_.Add("", text, shape));
-  } else {
-    const auto array = value.cast<py::array>();
-    engine::TensorView& view = list_.Add("", text, ShapeOf(array));
-    view.dtype = dtype;
-    if (IsContiguous(array) && !IsOtherByteOrder(array) && negated == 0) {
-      SetContiguous(array, view);
-    } else {
-      SetStrided(array, negated, view);
-    }
-  }
+  engine::TensorView& view = list_.Add("", name, ShapeOf(dtype, value));
   owners_.push_back(value);
+  if (dtype == format::DType::kString) {
+    SetStringTensor(value.cast<py::tuple>()[1].cast<py::list>(), view);
+    return view;
+  }
+  const auto array = value.cast<py::array>();
+  view.dtype = dtype;
+  if (IsContiguous(array) && !IsOtherByteOrder(array) && negated == 0) {
+    SetContiguous(array, view);
+  } else {
+    SetStrided(array, negated, view);
+  }
+  return view;
+}
+
+void SavedTensors::AddPartitioned(py::handle name, const py::tuple& full_shape,
+                                  const py::list& parts, bool partial) {
+  engine::PartitionedTensor tensor;
+  tensor.name = NameFromPython(name);
+  tensor.entry.shape = ShapeOf(full_shape);
+  for (const py::handle item : parts) {
+    const auto part = item.cast<py::tuple>();
+    tensor.entry.dtype = format::DTypeFromNumber(part[1].cast<uint64_t>()).value();
+    const engine::Box box = {ShapeOf(part[0].cast<py::tuple>()),
+                             ShapeOf(tensor.entry.dtype, part[2])};
+    auto slice = engine::SliceOf(box, tensor.entry.shape);
+    RefuseIfError(slice.status(), tensor.name);
+    tensor.entry.slices.push_back(std::move(slice).value());
+  }
+  RefuseIfError(
+      engine::CheckParts(tensor.entry.shape, tensor.entry.slices,
+                         partial ? engine::Coverage::kPartial : engine::Coverage::kFull),
+      tensor.name);
+  const bool is_whole = tensor.entry.slices.size() == 1 &&
+                        engine::IsWhole(tensor.entry.slices.front(), tensor.entry.shape);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const auto part = parts[i].cast<py::tuple>();
+    const std::string key =
+        is_whole ? tensor.name : format::EncodeSliceKey(tensor.name, tensor.entry.slices[i]);
+    AddView(key, part[1].cast<uint64_t>(), part[2], part[3].cast<unsigned>()).is_part =
+        !is_whole;
+  }
+  if (!is_whole) partitioned_.push_back(std::move(tensor));
 }
 
 void SavedTensors::AddStream(py::handle name, uint64_t number, const py::tuple& shape,
@@ -185,7 +234,9 @@ void RegisterSavedTensors(py::module_& module) {
       .def("add", &SavedTensors::Add, py::arg("name"), py::arg("number"), py::arg("value"),
            py::arg("negated"))
       .def("add_stream", &SavedTensors::AddStream, py::arg("name"), py::arg("number"),
-           py::arg("shape"), py::arg("size"), py::arg("read"));
+           py::arg("shape"), py::arg("size"), py::arg("read"))
+      .def("add_partitioned", &SavedTensors::AddPartitioned, py::arg("name"),
+           py::arg("full_shape"), py::arg("parts"), py::arg("partial"));
 }
 
 }  // namespace tensorbundle::bindings

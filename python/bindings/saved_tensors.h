@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -47,6 +48,14 @@ class SavedTensors {
   // Raises what a function given to AddStream() has raised, if any has.
   void RaiseFailure() const { failure_->Rethrow(); }
 
+  // Adds a tensor in parts, each of them (offsets, number, value, negated) as above.  With
+  // `partial` they may leave gaps.  One that is all of the tensor is added as such.
+  //
+  // Raises ValueError where engine/partition.h refuses the parts; nothing is added
+  void AddPartitioned(pybind11::handle name, const pybind11::tuple& full_shape,
+                      const pybind11::list& parts, bool partial);
+
+  std::span<const engine::PartitionedTensor> partitioned() const { return partitioned_; }
   std::span<const engine::TensorView> views() const { return list_.views(); }
   std::span<engine::TensorView> views() { return list_.views(); }
 
@@ -57,6 +66,8 @@ class SavedTensors {
   void ReserveFor(const pybind11::iterator& items);
   bool TryAddPlain(std::string_view outer, PyObject* name, PyObject* value);
   bool KnowsDType(const pybind11::array& array);
+  engine::TensorView& AddView(const std::string& name, uint64_t number,
+                              const pybind11::object& value, unsigned negated);
 
   const pybind11::dict numbers_;
   const pybind11::object array_type_;  // numpy.ndarray
@@ -65,7 +76,8 @@ class SavedTensors {
   format::DType last_number_ = format::DType::kFloat32;
   const std::shared_ptr<CallbackFailure> failure_ = std::make_shared<CallbackFailure>();
   engine::TensorList list_;
-  std::vector<pybind11::object> owners_;  // one per tensor
+  std::vector<pybind11::object> owners_;                // one per tensor
+  std::vector<engine::PartitionedTensor> partitioned_;  // whose parts are in list_
 };
 
 }  // namespace tensorbundle::bindings

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from tensorbundle.info import build_info
     from tensorbundle.loading import LoadedTensors, load
     from tensorbundle.merging import merge
+    from tensorbundle.partitioned import Partitioned
     from tensorbundle.preservation import (
         BestN,
         EveryNHours,
@@ -105,6 +106,7 @@ __all__ = [
     "MissingShardError",
     "MissingTensorError",
     "Module",
+    "Partitioned",
     "RenameReport",
     "RestoreMismatchError",
     "RestoreReport",
@@ -180,6 +182,7 @@ _HOMES = {
     ),
     "info": ("build_info", "__version__"),
     "loading": ("LoadedTensors", "load"),
+    "partitioned": ("Partitioned",),
     "preservation": (
         "BestN",
         "EveryNHours",

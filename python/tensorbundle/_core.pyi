@@ -23,6 +23,13 @@ class SavedTensors:
         size: int,
         read: Callable[[int, memoryview], object],
     ) -> None: ...
+    def add_partitioned(
+        self,
+        name: str | bytes,
+        full_shape: tuple[int, ...],
+        parts: list[tuple[tuple[int, ...], int, Any, int]],
+        partial: bool,
+    ) -> None: ...
 
 def save(
     prefix: bytes,
@@ -115,9 +122,19 @@ class Bundle:
         dtypes: dict[int, Any],
         options: ReadOptions,
     ) -> tuple[list[Any], dict[str, Any]]: ...
+    def read_box(
+        self,
+        name: str | bytes,
+        begin: list[int],
+        size: list[int],
+        shape: list[int],
+        *,
+        dtypes: dict[int, Any],
+        options: ReadOptions,
+    ) -> Any: ...
     def verify(
         self, names: list[str], *, options: ReadOptions
-    ) -> tuple[dict[str, Any], list[tuple[str, Exception]]]: ...
+    ) -> tuple[dict[str, Any], list[tuple[str, Exception, tuple[int, int, int] | None]]]: ...
 
 class V1Checkpoint(Bundle):
     """Has the methods of a bundle; it is no subclass of it."""

@@ -15,6 +15,7 @@ from tensorbundle.errors import BundleError, UnsupportedError
 from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
 from tensorbundle.reports import Fault, VerifyReport
+from tensorbundle.slices import Box
 
 __all__ = ["Bundle", "Entry", "open", "verify"]
 
@@ -40,7 +41,8 @@ class Entry:
     V1 checkpoint, which has checksums of its blocks only."""
     slices: tuple[tuple[tuple[int, int], ...], ...]
     """The parts of a partitioned tensor, ``(start, length)`` per dimension, length -1
-    for all of it; empty for a tensor stored whole."""
+    for all of it; empty for a tensor stored whole. Where there are some, shard, offset,
+    size and checksum say nothing."""
 
 
 class Bundle(Mapping[str, Array]):
@@ -51,9 +53,10 @@ class Bundle(Mapping[str, Array]):
     gone, also after `close`. A string tensor comes as an object array of ``bytes``, as
     does a variant, whose elements are what TensorFlow serialized. A tensor at an address
     that does not suit its dtype is read into memory of its own (TensorFlow packs tensors
-    without padding), and so are the numbers of a big-endian bundle, and every tensor of a
-    network file system (see `open`): anew each time it is taken, and read-only as well.
-    Iteration is in the order of the index: by the bytes of the names.
+    without padding), and so are one that is stored in parts, the numbers of a big-endian
+    bundle, and every tensor of a network file system (see `open`): anew each time it is
+    taken, and read-only as well. Iteration is in the order of the index: by the bytes of
+    the names.
 
     Threads: any thread may use any method.
     """
@@ -143,11 +146,45 @@ class Bundle(Mapping[str, Array]):
         return reading.read_tensors(self._opened(), [name], options)[0][0]
 
     def read_slice(self, name: str, slices: Any) -> Array:
-        """Copy a part of a tensor, reading no more of a mapped file than it needs.
+        """Read a part of a tensor, and no more of its files than that takes.
 
-        `slices` is what NumPy takes between brackets: ``np.s_[10:20, :]``.
+        The tensor may be stored whole or in any parts. Bytes between neighbouring runs
+        are read along where that is cheaper than to skip them. A checksum is of all of a
+        tensor, or of all of a stored part, so **a slice is verified only as far as it has
+        whole parts**: with ``open(..., verify=True)`` all of the tensor is read first, and
+        verified. Strings have no known place, so parts of a string tensor are read whole.
+
+        Parameters
+        ----------
+        name
+            Of the tensor.
+        slices
+            What NumPy takes between brackets, ``np.s_[10:20, :, -1]``: integers, slices
+            and one ellipsis. With a step, what lies between the elements is read as well.
+
+        Returns
+        -------
+        numpy.ndarray
+            A writable array of its own, also where one element is left. String tensors
+            are object arrays of ``bytes``.
+
+        Raises
+        ------
+        MissingTensorError, CorruptionError, UnsupportedError
+            As `tensorbundle.load`.
+        IndexError
+            `slices` do not fit the tensor's shape.
+        TypeError
+            `slices` have anything else: arrays, lists, booleans or ``None``.
         """
-        return np.array(self[name][slices])
+        core = self._opened()
+        box = Box.of(slices, reading.find(core, name)[1])
+        if self._verify and name not in self._verified:
+            self._check(name)
+        return reading.read_box(core, name, box)
+
+    def _check(self, name: str) -> None:
+        reading.check_tensors(self._opened(), [name], reading.read_options(verify=True))
 
     def verify(
         self,
@@ -165,8 +202,8 @@ class Bundle(Mapping[str, Array]):
         options = reading.read_options(verify=True, num_threads=num_threads, progress=progress)
         report, faults = core.verify(wanted, options=options)
         found = [
-            (_fault(core, name, error), not isinstance(error, UnsupportedError))
-            for name, error in faults
+            (_fault(core, name, error, place), not isinstance(error, UnsupportedError))
+            for name, error, place in faults
         ]
         return VerifyReport(
             prefix=self._prefix,
@@ -311,13 +348,20 @@ def _entry(raw: tuple[Any, ...]) -> Entry:
     )
 
 
-def _fault(core: Any, name: str, error: Exception) -> Fault:
+def _fault(core: Any, name: str, error: Exception, place: Any) -> Fault:
     code = error.code if isinstance(error, BundleError) else type(error).__name__
     detail = error.detail if isinstance(error, BundleError) else str(error)
     path = getattr(error, "path", None) or getattr(error, "filename", None)
-    try:
-        _, _, shard, begin, size, _, _ = core.find(name)
-    except BundleError:  # the record itself is the fault
-        return Fault(name, code, str(error), detail, path, None, None, None)
-    end = None if begin is None else begin + size
+    shard, begin, end = place or _place_of(core, name)
     return Fault(name, code, str(error), detail, path, shard, begin, end)
+
+
+def _place_of(core: Any, name: str) -> tuple[int | None, int | None, int | None]:
+    """Give a tensor's shard, and where it begins and ends; ``None`` for what is unknown."""
+    try:
+        _, _, shard, begin, size, _, slices = core.find(name)
+    except BundleError:  # the record itself is the fault
+        return None, None, None
+    if slices:
+        return None, None, None
+    return shard, begin, None if begin is None else begin + size

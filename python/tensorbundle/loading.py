@@ -60,9 +60,9 @@ def load(
         ``False``: read in parallel into writable arrays, each at a 64-byte aligned
         address of one region that goes with the last of them. ``True``: give read-only
         views of the mapped files; no bytes are copied, pages are read when first
-        touched. A tensor whose place in the file does not suit its dtype is read
-        instead; ``.report.copied`` names it. So are the numbers of a big-endian
-        checkpoint. On a network file system, or one that is a
+        touched. A tensor whose place in the file does not suit its dtype, or that is
+        stored in parts, is read instead; ``.report.copied`` names it. So are the numbers of
+        a big-endian checkpoint. On a network file system, or one that is a
         program (FUSE), all are read instead, and ``.report.mmap_reason`` says so: there a
         lost server, or a file cut short, would end the process with SIGBUS. ``"always"``
         maps there too. The arrays are read-only in every case.
@@ -122,7 +122,7 @@ def load(
         A checksum, size or offset does not agree with the bytes on disk. With `into`,
         destinations may have been written.
     UnsupportedError
-        A tensor is partitioned; or the file system cannot do what `backend` asks.
+        The file system cannot do what `backend` asks.
     ValueError
         An array of `into` has another shape or dtype, or cannot be written to; or an
         option is unknown, or does not go with another. Nothing was written.

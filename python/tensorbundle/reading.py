@@ -13,6 +13,7 @@ from tensorbundle import dtypes
 from tensorbundle.core import _core
 from tensorbundle.errors import CheckpointGoneError, MissingTensorError, UnsupportedError
 from tensorbundle.saving import check_block_size, check_queue_depth, check_threads
+from tensorbundle.slices import Box
 
 __all__ = [
     "check_tensors",
@@ -21,6 +22,7 @@ __all__ = [
     "map_tensors",
     "of_current",
     "read_backend",
+    "read_box",
     "read_options",
     "read_tensors",
 ]
@@ -136,6 +138,22 @@ def check_tensors(
         _, faults = core.verify(sorted(names), options=options)
         for fault in faults:
             raise fault[1]
+
+
+def read_box(core: _core.Bundle, name: str, box: Box) -> Array:
+    """Read a box of a tensor, or with steps what is wanted of it, as an array of its own."""
+    options = read_options(verify=True)
+    if isinstance(core, _core.V1Checkpoint):  # which stores numbers of no fixed size
+        return box.taken(box.of_whole(read_tensors(core, [name], options)[0][0]))
+    with _names_explained(core):
+        value = core.read_box(
+            name, box.begin, box.size, box.shape, dtypes=dtypes.TO_NUMPY, options=options
+        )
+    if isinstance(value, list):
+        array = np.empty(len(value), dtype=object)
+        array[:] = value
+        value = array.reshape(box.shape).copy()
+    return box.taken(value)
 
 
 def _with_string_arrays(

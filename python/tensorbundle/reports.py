@@ -123,6 +123,12 @@ class SaveReport(_Report):
         """Bytes of the files that were written, index included."""
         return self.file_bytes - self.linked_bytes
 
+    @classmethod
+    def of(cls, prefix: str, durability: str, report: dict[str, Any]) -> SaveReport:
+        """Take what the core tells of a save."""
+        stages = SaveStages.of(report.pop("stages"))
+        return cls(prefix=prefix, durability=durability, stages=stages, **report)
+
 
 @dataclasses.dataclass(frozen=True)
 class SnapshotReport:
@@ -149,7 +155,7 @@ class LoadReport(_Report):
     """Where the time went."""
     copied: tuple[str, ...]
     """Tensors that ``mmap=True`` read after all, since their place in the file does not
-    suit their dtype (TensorFlow packs tensors without padding)."""
+    suit their dtype (TensorFlow packs tensors without padding), or they are in parts."""
     mmap_reason: str = ""
     """Why ``mmap=True`` read data files instead of mapping them; empty where it did not."""
 
@@ -208,8 +214,7 @@ class VerifyReport(_Report):
     faults: tuple[Fault, ...]
     """Damage: tensors that are not as they were saved, or cannot be read."""
     unchecked: tuple[Fault, ...]
-    """Sound as far as the index tells, but of a kind whose bytes are not checked:
-    partitioned tensors."""
+    """Sound as far as the index tells, but of a kind whose bytes are not checked."""
 
     @property
     def ok(self) -> bool:

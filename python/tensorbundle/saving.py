@@ -12,7 +12,7 @@ from tensorbundle import tensors as _tensors
 from tensorbundle.config import BACKENDS, Config, settings
 from tensorbundle.core import _core
 from tensorbundle.paths import absolute
-from tensorbundle.reports import SaveReport, SaveStages
+from tensorbundle.reports import SaveReport
 
 if TYPE_CHECKING:
     from tensorbundle.async_saving import SaveHandle
@@ -26,6 +26,7 @@ __all__ = [
     "check_threads",
     "prepare",
     "save",
+    "write_options",
 ]
 
 _BLOCK_UNIT = 1 << 16  # bytes: a multiple of the direct-I/O granule of any device
@@ -109,7 +110,7 @@ def save(
         Mapping from name to NumPy array, torch CPU tensor, eager TensorFlow tensor or
         variable, JAX array, Keras variable, number, or string. Arrays of ``str`` or
         ``bytes`` become string tensors (text as UTF-8). Nested mappings flatten, the
-        keys joined by "/"; integer keys become text.
+        keys joined by "/"; integer keys become text. A `Partitioned` is stored in parts.
     num_shards
         Data files to spread the bytes over, in balance; ``None`` means 1.
     alignment
@@ -234,10 +235,7 @@ class PendingSave:
                 progress=progress or self.progress,
                 borrowed_written=borrowed_written,
             )
-        stages = SaveStages.of(report.pop("stages"))
-        return SaveReport(
-            prefix=self.prefix, durability=self.durability, stages=stages, **report
-        )
+        return SaveReport.of(self.prefix, self.durability, report)
 
 
 def prepare(
@@ -257,6 +255,31 @@ def prepare(
     config: Config | None = None,
 ) -> PendingSave:
     """Check the arguments of `save` and gather the tensors; nothing is touched."""
+    options = write_options(
+        config, num_shards=num_shards, alignment=alignment, durability=durability,
+        backend=backend, snapshot=snapshot, num_threads=num_threads,
+        block_size=block_size, queue_depth=queue_depth,
+    )  # fmt: skip
+    gathered = _tensors.gather(tensors)
+    path = os.fspath(prefix)
+    options["prefix"] = absolute(path)
+    options["previous"] = _previous(path, incremental, options["snapshot"])
+    return PendingSave(path, gathered, durability, options, progress)
+
+
+def write_options(
+    config: Config | None,
+    *,
+    num_shards: int | None,
+    alignment: int,
+    durability: str,
+    backend: str | None,
+    num_threads: int | None,
+    block_size: int | None,
+    queue_depth: int | None,
+    snapshot: bool | None = None,
+) -> dict[str, Any]:
+    """Check how to write, and give what the core takes."""
     chosen = settings(
         "save", config, backend=backend, snapshot=snapshot,
         num_threads=num_threads, num_shards=num_shards,
@@ -266,21 +289,16 @@ def prepare(
     check_backend(backend)
     if durability not in ("full", "none"):
         raise ValueError(f"durability must be 'full' or 'none', not {durability!r}")
-    gathered = _tensors.gather(tensors)
-    path = os.fspath(prefix)
-    options = {
-        "prefix": absolute(path),
+    return {
         "num_shards": _positive("num_shards", chosen["num_shards"]),
         "alignment": _positive("alignment", alignment),
         "durable": durability == "full",
         "backend": backend,
         "snapshot": bool(chosen["snapshot"]),
-        "previous": _previous(path, incremental, chosen["snapshot"]),
         "num_threads": check_threads(chosen["num_threads"]),
         "block_size": check_block_size(chosen["block_size"]),
         "queue_depth": check_queue_depth(chosen["queue_depth"]),
     }
-    return PendingSave(path, gathered, durability, options, progress)
 
 
 def _previous(

@@ -17,11 +17,26 @@ import numpy as np
 from tensorbundle import dtypes
 from tensorbundle.core import _core
 from tensorbundle.frameworks import first_answer
+from tensorbundle.partitioned import Partitioned, as_sizes
 
-__all__ = ["Item", "Stream", "View", "adapt", "as_view", "flatten", "gather"]
+__all__ = [
+    "Item",
+    "Part",
+    "Stream",
+    "View",
+    "adapt",
+    "adapt_parts",
+    "add_tensor",
+    "as_view",
+    "flatten",
+    "gather",
+]
 
 # Name, DataType number, array or string tensor, and what View.negated says.
 Item = tuple[str | bytes, int, Any, int]
+
+# Offsets, and the rest of an Item.
+Part = tuple[tuple[int, ...], int, Any, int]
 
 
 class View(NamedTuple):
@@ -82,11 +97,26 @@ def _gather(
         name = _joined(path, _as_name(key))
         if isinstance(value, Mapping):
             _gather(value, _joined(name, "/"), outer, gathered)
-        elif (stream := first_answer("as_stream", value, ("torch",))) is not None:
-            gathered.add_stream(name, *stream)
+        elif isinstance(value, Partitioned):
+            gathered.add_partitioned(name, *adapt_parts(name, value), value.partial)
         else:
-            gathered.add(*adapt(name, value))
+            add_tensor(gathered, name, value)
     outer.pop()
+
+
+def add_tensor(gathered: _core.SavedTensors, name: str | bytes, value: Any) -> None:
+    """Hand one tensor to the core.
+
+    Raises
+    ------
+    TypeError
+        As `adapt`.
+    """
+    stream = first_answer("as_stream", value, ("torch",))
+    if stream is not None:
+        gathered.add_stream(name, *stream)
+    else:
+        gathered.add(*adapt(name, value))
 
 
 def flatten(tensors: Mapping[Any, Any]) -> Iterator[tuple[str | bytes, Any]]:
@@ -143,6 +173,35 @@ def adapt(name: str | bytes, value: Any) -> Item:
     if view.number is not None and view.number != dtypes.STRING:
         return name, view.number, view.array, view.negated
     return *_adapt_array(name, view.array)[:3], view.negated
+
+
+def adapt_parts(name: str | bytes, value: Partitioned) -> tuple[tuple[int, ...], list[Part]]:
+    """Make the core's views of a tensor's parts; give them with the full shape.
+
+    Where they lie is for the core to check.
+
+    Raises
+    ------
+    TypeError
+        As `adapt`; offsets or sizes are no integers.
+    ValueError
+        There are no parts, or they differ in dtype; the message names the tensor.
+    """
+    full_shape = as_sizes(name, "full_shape", value.full_shape)
+    parts: list[Part] = []
+    for offsets, elements in value.parts:
+        if isinstance(elements, (Mapping, Partitioned)):
+            raise TypeError(f"tensor {_shown(name)}: a part must be an array")
+        item = adapt(name, elements)
+        parts.append((as_sizes(name, "offsets", offsets), *item[1:]))
+    if not parts:
+        raise ValueError(f"tensor {_shown(name)} has no parts")
+    found = sorted({dtypes.NAMES[number] for _, number, _, _ in parts})
+    if len(found) > 1:
+        raise ValueError(
+            f"tensor {_shown(name)}: its parts differ in dtype: {', '.join(found)}"
+        )
+    return full_shape, parts
 
 
 def as_view(value: Any) -> View:

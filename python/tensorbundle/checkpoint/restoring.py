@@ -32,7 +32,7 @@ from tensorbundle.checkpoint.lookup import adapter_of
 from tensorbundle.checkpoint.matching import Pair, Slot, match
 from tensorbundle.checkpoint.stored import Stored
 from tensorbundle.checkpoint.walk import shown
-from tensorbundle.errors import RestoreMismatchError, UnsupportedError
+from tensorbundle.errors import RestoreMismatchError
 
 __all__ = ["Restoration"]
 
@@ -144,12 +144,6 @@ class Restoration:
                 reason = pair.adapter.refusal(attribute, entry)
                 if reason is not None:
                     refused.append(f"{shown(pair.names)} ({key}): {reason}")
-                if entry.slices:
-                    raise UnsupportedError(
-                        f"{self.stored.prefix}: tensor {key!r} is partitioned",
-                        code="Partitioned",
-                        key=key,
-                    )
                 take.keys[name] = key
                 take.entries[key] = entry
         if unused:

@@ -131,19 +131,18 @@ class Stored:
             for attribute in node.attributes
             for _, key in self.tensors_of(attribute)
         ]
-        whole = [(key, entry.dtype == object) for key, entry in waiting if not entry.slices]
-        mapped = [key for key, is_text in whole if not is_text]
+        mapped = [key for key, entry in waiting if not _is_read(entry)]
         unchecked = reading.read_options(verify=False)
         views = reading.map_tensors(self._core, mapped, unchecked, map_options(True, None))[0]
-        texts = self.read([key for key, is_text in whole if is_text])
-        return {**dict(zip(mapped, views, strict=True)), **texts}
+        others = self.read([key for key, entry in waiting if _is_read(entry)])
+        return {**dict(zip(mapped, views, strict=True)), **others}
 
     def read_pinned(self, entries: dict[str, Entry]) -> dict[str, Array]:
         """Give tensors that are mapped; the checksums are compared."""
         assert self._pinned is not None
         for key, entry in entries.items():
             view = self._pinned[key]
-            if not self._verify or view.dtype == object:  # which is checked as it is read
+            if not self._verify or _is_read(entry):  # and checked in the same pass
                 continue
             found = _core.crc32c(view.reshape(-1).view(np.uint8))
             if found != entry.crc32c:
@@ -157,3 +156,8 @@ class Stored:
                     offset=entry.offset,
                 )
         return {key: self._pinned[key] for key in entries}
+
+
+def _is_read(entry: Entry) -> bool:
+    """Tell whether a tensor's bytes are no array in the file: strings, and parts."""
+    return entry.dtype == object or bool(entry.slices)

@@ -30,9 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     with Bundle(prefix, verify=not arguments.no_verify) as bundle:
         name, index = _find(bundle, arguments.tensor)
         dtype_name = bundle.entry(name).dtype_name
-        array = bundle[name]
-    if index is not None:
-        array = _take(array, index, arguments.tensor)
+        array = bundle[name] if index is None else _read(bundle, name, index, arguments.tensor)
     if arguments.json:
         # What is left of the argument behind a name that is followed by a slice.
         taken = None if index is None else arguments.tensor[arguments.tensor.rindex("[") :]
@@ -114,14 +112,12 @@ def _name_in(bundle: Bundle, text: str) -> str | None:
     return next((name for name in bundle if shown_name(name) == text), None)
 
 
-def _take(array: np.ndarray[Any, Any], index: Index, text: str) -> np.ndarray[Any, Any]:
-    # With an ellipsis NumPy gives an array also where one element is left.
-    full = index if ... in index else (*index, ...)
+def _read(bundle: Bundle, name: str, index: Index, text: str) -> np.ndarray[Any, Any]:
     try:
-        taken: np.ndarray[Any, Any] = array[full]
+        return bundle.read_slice(name, index)
     except IndexError as error:
-        raise CommandError(f"{text}: {error}; the shape is {array.shape}") from None
-    return taken
+        shape = bundle.entry(name).shape
+        raise CommandError(f"{text}: {error}; the shape is {shape}") from None
 
 
 def _as_text(array: np.ndarray[Any, Any], *, full: bool) -> str:

@@ -86,12 +86,6 @@ def test_a_damaged_tensor_is_not_shown_unless_asked(run, prefix, damage):
     assert run("cat", prefix, "step").status == 0  # the others are sound
 
 
-def test_partitioned_tensors_are_refused(run, golden):
-    outcome = run("cat", golden / "partitioned", "wide")
-    assert outcome.status == 2
-    assert outcome.err.count("\n") == 1
-
-
 def test_variants_are_printed_as_bytes(run, golden):
     outcome = run("cat", golden / "variants", "scalar")
     assert outcome.status == 0
@@ -101,6 +95,14 @@ def test_variants_are_printed_as_bytes(run, golden):
 def test_big_endian_tensors_are_printed_as_numbers(run, golden):
     outcome = run("cat", golden / "big_endian", "dtypes/uint16/vector[3:]")
     assert outcome.out.splitlines()[-1] == "[    2 65534 65535]"
+
+
+def test_a_partitioned_tensor_is_put_together(run, golden):
+    outcome = run("cat", golden / "partitioned", "wide")
+    assert outcome.status == 0
+    assert outcome.out.startswith("wide  int64  (300,)\n[  0   1   2 ")
+    outcome = run("cat", golden / "partitioned", "grid[1:3, ::2]")
+    assert outcome.out == "grid[1:3, ::2]  float32  (2, 3)\n[[ 6.  8. 10.]\n [12. 14. 16.]]\n"
 
 
 @pytest.mark.parametrize(
