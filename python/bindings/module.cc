@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, module) {
   tensorbundle::bindings::RegisterProbe(module);
   tensorbundle::bindings::RegisterSave(module);
   tensorbundle::bindings::RegisterMerge(module);
+  tensorbundle::bindings::RegisterWriter(module);
   tensorbundle::bindings::RegisterBundle(module);
   tensorbundle::bindings::RegisterRename(module);
   tensorbundle::bindings::RegisterV1(module);

@@ -15,6 +15,7 @@ void RegisterSavedTensors(pybind11::module_& module);
 void RegisterSnapshot(pybind11::module_& module);
 void RegisterSave(pybind11::module_& module);
 void RegisterMerge(pybind11::module_& module);
+void RegisterWriter(pybind11::module_& module);
 void RegisterBundle(pybind11::module_& module);
 void RegisterRename(pybind11::module_& module);
 void RegisterV1(pybind11::module_& module);

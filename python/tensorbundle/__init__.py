@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from tensorbundle.saver import Saver
     from tensorbundle.saving import save
     from tensorbundle.warm_start import InitReport, init_from_checkpoint
+    from tensorbundle.writer import Writer
 
 __all__ = [
     "AsyncSaver",
@@ -121,6 +122,7 @@ __all__ = [
     "UnsupportedError",
     "ValueDiff",
     "VerifyReport",
+    "Writer",
     "build_info",
     "checkpoint_exists",
     "checkpoints_iterator",
@@ -197,6 +199,7 @@ _HOMES = {
     "saver": ("Saver",),
     "saving": ("save",),
     "warm_start": ("InitReport", "init_from_checkpoint"),
+    "writer": ("Writer",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -59,6 +59,30 @@ def merge(
 ) -> dict[str, Any]: ...
 def rename(prefix: bytes, names: list[tuple[str, str]]) -> tuple[int, int]: ...
 
+class Writer:
+    def __init__(
+        self,
+        prefix: bytes,
+        *,
+        num_shards: int,
+        alignment: int,
+        durable: bool,
+        backend: str,
+        num_threads: int,
+        block_size: int,
+        queue_depth: int,
+        partial: bool,
+        storage: MemoryStorage | None = None,
+    ) -> None: ...
+    def add(self, tensors: SavedTensors) -> None: ...
+    def add_part(
+        self, tensors: SavedTensors, full_shape: list[int], offsets: list[int]
+    ) -> None: ...
+    def finish(self) -> dict[str, Any]: ...
+    def abort(self) -> None: ...
+    @property
+    def is_open(self) -> bool: ...
+
 class MemoryStorage:
     """Files in memory, in place of the file system; they go with it."""
 

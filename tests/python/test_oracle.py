@@ -153,15 +153,32 @@ def for_the_oracle(value, *, spells_whole=False):
 
 
 @settings(max_examples=100, deadline=None)
-@given(model=divided, num_shards=st.integers(1, 3), alignment=alignments)
-def test_the_oracle_reads_the_parts_that_we_write(model, num_shards, alignment):
+@given(model=divided, num_shards=st.integers(1, 3), alignment=alignments, data=st.data())
+def test_the_oracle_reads_the_parts_that_we_write(model, num_shards, alignment, data):
     with tempfile.TemporaryDirectory() as directory:
         prefix = str(Path(directory) / "ckpt")
         parts = {name: value for name, (_, value) in model.items()}
-        tb.save(prefix, parts, num_shards=num_shards, alignment=alignment)
+        if data.draw(st.booleans()):
+            tb.save(prefix, parts, num_shards=num_shards, alignment=alignment)
+        else:
+            stream(prefix, parts, data, num_shards=num_shards, alignment=alignment)
         whole = {name: array for name, (array, _) in model.items()}
         assert_equal_tensors(read_bundle(prefix), whole)
         assert_equal_tensors(as_bytes(tb.load(prefix)), whole)
+
+
+def stream(prefix, model, data, **options):
+    """Write with a Writer: tensors and parts in any order."""
+    calls = []
+    for name, value in model.items():
+        if isinstance(value, tb.Partitioned):
+            for begin, part in value.parts:
+                calls.append(("add_slice", name, value.full_shape, begin, part))
+        else:
+            calls.append(("add", name, value))
+    with tb.Writer(prefix, durability="none", **options) as writer:
+        for call in data.draw(st.permutations(calls)):
+            getattr(writer, call[0])(*call[1:])
 
 
 @settings(max_examples=100, deadline=None)
@@ -199,6 +216,16 @@ def test_both_write_parts_as_the_same_bytes(model):
         write_bundle(theirs, {name: for_the_oracle(value) for name, value in parts.items()})
         assert Path(ours + ".index").read_bytes() == Path(theirs + ".index").read_bytes()
         assert data_file(ours).read_bytes() == data_file(theirs).read_bytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(model=models, num_shards=st.integers(1, 3), alignment=alignments, data=st.data())
+def test_the_oracle_reads_what_a_writer_wrote(model, num_shards, alignment, data):
+    with tempfile.TemporaryDirectory() as directory:
+        prefix = str(Path(directory) / "ckpt")
+        stream(prefix, model, data, num_shards=num_shards, alignment=alignment)
+        assert_equal_tensors(read_bundle(prefix), model)
+        assert_equal_entries(prefix)
 
 
 # ---- overwritten, and damaged ---------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <map>
 
+#include "engine/stream_writer.h"
 #include "engine/tensors.h"
 #include "io/faulty_storage.h"
 
@@ -22,6 +23,7 @@ constexpr io::Granule kGranule = {512, 512};
 struct DiskKind {
   const char* name;
   Device device;
+  bool streams = false;  // tensor by tensor (engine/stream_writer.h)
 };
 
 constexpr DiskKind kDisks[] = {
@@ -29,6 +31,8 @@ constexpr DiskKind kDisks[] = {
     {"Direct", {kGranule, false, false, 0}},
     {"Ring", {kGranule, true, false, 0}},
     {"RingOfShortWrites", {kGranule, true, true, 0}},
+    {"StreamedBuffered", {}, true},
+    {"StreamedRing", {kGranule, true, false, 0}, true},
 };
 
 class SaveFaultTest : public ::testing::TestWithParam<DiskKind> {
@@ -63,7 +67,19 @@ class SaveFaultTest : public ::testing::TestWithParam<DiskKind> {
     options.transfer.block_size = 64u << 10;
     options.memory_granule = GetParam().device.granule.memory;
     options.direct = options.memory_granule > 1;
-    return Save(storage, "d/x", new_.views(), options);
+    return GetParam().streams ? Stream(storage, options)
+                              : Save(storage, "d/x", new_.views(), options);
+  }
+
+  Result<SaveReport> Stream(io::Storage& storage, const SaveOptions& options) const {
+    // Borrowed: the test's own storage outlives the writer.
+    const std::shared_ptr<io::Storage> borrowed(&storage, [](io::Storage*) {});
+    TB_ASSIGN_OR_RETURN(const auto writer, StreamWriter::Open(borrowed, "d/x", options,
+                                                              Coverage::kFull, 256u << 10));
+    for (const TensorView& view : new_.views()) {
+      TB_RETURN_IF_ERROR(writer->Add(view, nullptr));
+    }
+    return writer->Finish(nullptr);
   }
 
   Status SaveNew(io::Storage& storage, size_t num_threads = 1) const {
