@@ -38,8 +38,8 @@ class PyWriter {
     options.alignment = alignment;
     options.durability = durable ? engine::Durability::kFull : engine::Durability::kNone;
     options.num_threads = num_threads;
-    options.block_size = block_size;
-    options.queue_depth = queue_depth;
+    options.transfer.block_size = block_size;
+    options.transfer.queue_depth = queue_depth;
     auto open = [&]() -> Result<std::unique_ptr<engine::StreamWriter>> {
       const GilRelease release;  // probes the directory, takes the lock
       if (storage == nullptr) {

@@ -92,7 +92,7 @@ TEST_F(StreamWriterTest, PastThePageCacheTheFilesAreTheSame) {
       options.alignment = alignment;
       options.direct = true;
       options.memory_granule = 512;
-      options.block_size = 64u << 10;
+      options.transfer.block_size = 64u << 10;
       const auto owned = Mixed(8);
       const TestTensors& tensors = *owned;
       const std::shared_ptr<io::Storage> borrowed(&device, [](io::Storage*) {});
