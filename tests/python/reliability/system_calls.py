@@ -94,20 +94,24 @@ class Meddler:
 class Signal(Meddler):
     """A signal before the k-th call takes place; not after one on a path that ends so.
 
-    With `changes`, only calls count that may change something: a kill before any other
-    leaves what a kill before the next of these leaves.
+    Only calls count for which `counts` is true.
     """
 
     def __init__(
-        self, number: int, k: int, *, until: str = "\0", changes: bool = False
+        self,
+        number: int,
+        k: int,
+        *,
+        until: str = "\0",
+        counts: Callable[[Call], bool] = lambda call: True,
     ) -> None:
-        self.number, self.k, self.until, self.changes = number, k, until, changes
+        self.number, self.k, self.until, self.counts = number, k, until, counts
         self.last = ""  # what it was sent at; "" until then
 
     def before(self, call: Call, child: Child) -> None:
         if call.path.endswith(self.until):
             self.k = 0
-        if self.changes and not call.changes():
+        if not self.counts(call):
             return
         self.k -= 1
         if self.k == 0:
