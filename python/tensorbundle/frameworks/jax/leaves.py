@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from tensorbundle import dtypes
+from tensorbundle.frameworks.jax.placing import in_parts
 from tensorbundle.frameworks.jax.structure import BadStructureError
 
 __all__ = ["Wanted", "describe", "is_key", "stored", "wanted_as", "wanted_by"]
@@ -30,17 +31,17 @@ def is_key(value: Any) -> bool:
 
 
 def stored(value: Any, path: str) -> Any:
-    """Give what `tensorbundle.save` takes for a leaf.
+    """Give what `tensorbundle.save` takes for a leaf; ``None`` if others save it.
 
     Raises
     ------
     TypeError
         It is of a kind that has no bytes; the message has its path.
     """
+    if isinstance(value, jax.core.Tracer):
+        return value  # which is refused by whoever wants its bytes
     if isinstance(value, jax.Array):
-        if not isinstance(value, jax.core.Tracer) and is_key(value):
-            return jax.random.key_data(value)
-        return value
+        return in_parts(jax.random.key_data(value) if is_key(value) else value)
     if isinstance(value, (np.ndarray, np.generic)) or type(value) in _SCALARS:
         return value
     raise TypeError(
@@ -160,7 +161,12 @@ def _key_like(name: str, like: Any) -> Wanted:
     def make(array: Any) -> Any:
         return jax.random.wrap_key_data(array, impl=impls[0])
 
-    return Wanted(name, make, True, tuple(data.shape), np.dtype(data.dtype))
+    sharding = getattr(like, "sharding", None)
+    # The data have a dimension more: only a sharding that leaves it whole suits both.
+    if sharding is not None and not isinstance(sharding, jax.sharding.NamedSharding):
+        sharding = None
+    shape, dtype = tuple(data.shape), np.dtype(data.dtype)
+    return Wanted(name, make, True, shape, dtype, sharding=sharding)
 
 
 def _wrapped(name: str, data: Any, impl: str) -> Any:

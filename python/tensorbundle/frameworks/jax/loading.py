@@ -62,7 +62,10 @@ def load(
     sharding
         Where JAX arrays go: a device or a ``jax.sharding.Sharding`` for all of them, or a
         function that gives one for a name and a ``jax.ShapeDtypeStruct``. ``None``: where
-        the arrays of `like` are, or the default device.
+        the arrays of `like` are, or the default device. For several devices each part is
+        read for itself, however the array was spread when it was saved; the processes of a
+        program read what their devices need. To verify, all of such an array is read
+        before.
     mmap
         ``False``: read in parallel, verified. ``True``: map the file. Both without a
         further copy for arrays on one CPU device: a JAX array is then a view of the memory

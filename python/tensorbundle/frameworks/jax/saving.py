@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import jax
+
 from tensorbundle.frameworks.jax.leaves import describe, stored
 from tensorbundle.frameworks.jax.structure import STRUCTURE, encode
+from tensorbundle.partitioned import Partitioned
 from tensorbundle.saving import save as save_tensors
 
 __all__ = ["save"]
@@ -20,8 +23,12 @@ def save(pytree: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     string tensor, ``_TENSORBUNDLE_JAX``; there is no pickle. All of it appears at once,
     durably, or nothing does; what was at `path` before is replaced.
 
-    Arrays of the CPU are written from their own memory. Those of other devices, and
-    those that are spread over several, are fetched first.
+    Arrays of the CPU are written from their own memory, those of other devices are
+    fetched first. An array that is spread over devices is saved in the parts that these
+    have, each once, without putting them together; it is read as one tensor.
+
+    In a program of several processes each saves to a path of its own, what is not spread
+    over processes the first of them only; `tensorbundle.merge` makes one of all.
 
     Parameters
     ----------
@@ -64,10 +71,19 @@ def save(pytree: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     paths: dict[str, str] = {}
 
     def take(name: str, path: str, value: Any) -> dict[str, Any]:
-        if name in entries:
+        if name in paths:
             raise ValueError(f"{path} and {paths[name]} would both be {name!r}; rename one")
         entries[name], paths[name] = stored(value, path), path
         return describe(value)
 
-    text = encode(pytree, take)
-    return save_tensors(path, {STRUCTURE: text, **entries}, **options)
+    entries[STRUCTURE] = encode(pytree, take)
+    ours = {name: value for name, value in entries.items() if _is_ours(value)}
+    return save_tensors(path, ours, **options)
+
+
+def _is_ours(value: Any) -> bool:
+    """Tell whether this process saves an entry: one of several, what is not spread."""
+    if value is None:
+        return False
+    is_spread = isinstance(value, Partitioned) and value.partial
+    return is_spread or jax.process_index() == 0
