@@ -13,8 +13,9 @@ GOOD = np.arange(4, dtype=np.float32)
 NAME = "ckpt"
 
 # Which call is the first to find the fault: to open, to list the one block, to read the
-# entry, to read the bytes; or none, as the file is to be accepted.
-INDEX, BLOCK, ENTRY, DATA, ACCEPT = "index", "block", "entry", "data", "accept"
+# entry, to find the tensor's parts, to read the bytes; or none, as the file is to be accepted.
+INDEX, BLOCK, ENTRY, PARTS = "index", "block", "entry", "parts"
+DATA, ACCEPT = "data", "accept"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Case:
     good: tuple[str, ...] = ("good",)
     """Tensors that must be readable all the same."""
     maps: bool = False
-    """Whether the tensor at fault can be mapped: nobody reads its bytes then."""
+    """Whether the tensor at fault can be mapped, or is put together from maps: nobody compares
+    its checksums then."""
     values: dict[str, Any] = field(default_factory=dict)
     """What an accepted file holds, where it is not `GOOD` under each of `good`."""
     unchecked: bool = False

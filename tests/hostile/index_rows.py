@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from reference.coding import put_varint
+from reference.proto import put_message
 from reference.table import MAGIC, build_table
 
 from .bundles import bad, items, with_index, write, write_data, write_index
@@ -312,9 +313,7 @@ def sizes() -> list[Case]:
 
 def v1() -> list[Case]:
     """A V1 checkpoint's table under the name of an index, and under the prefix itself."""
-    from reference.proto import _message  # the writer of a field
-
-    meta = _message(1, _message(1, _message(1, b"bad")) + _message(2, b"\x08\x01"))
+    meta = put_message(1, put_message(1, put_message(1, b"bad")) + put_message(2, b"\x08\x01"))
     table = build_table([(b"", meta)])
 
     def as_prefix(directory: Path) -> None:

@@ -11,6 +11,7 @@ from reference.slices import encode_slice_key
 from .bundles import BAD_BYTES, FLOAT, entry_of, with_bad
 from .case import ACCEPT, ENTRY, Case
 from .case import DATA as AT_DATA
+from .case import PARTS as AT_PARTS
 from .header_rows import message, number
 
 TOP = (1 << 63) - 1
@@ -41,8 +42,8 @@ def entry(row: str, what: str, value: bytes, code: str = "BadSlice") -> Case:
     return Case(row, what, with_parts(value, PARTS), ENTRY, code)
 
 
-def parts(row: str, what: str, value: bytes, found, code, **how) -> Case:
-    return Case(row, what, with_parts(value, found), AT_DATA, code, **how)
+def parts(row: str, what: str, value: bytes, found, code, level=AT_PARTS, **how) -> Case:
+    return Case(row, what, with_parts(value, found), level, code, **how)
 
 
 BOTH = whole(LEFT, RIGHT)
@@ -58,9 +59,6 @@ ROWS = [
     entry("F164", "start without length", raw(number(1, 2))),
     entry("F165", "more extents than dimensions", raw(extent(0, 2), extent(0, 2))),
     entry("F166", "the same slice twice", whole(LEFT, LEFT)),
-]
-
-READ = [
     Case(
         "F156c",
         "two parts as they should be",
@@ -129,6 +127,7 @@ READ = [
         BOTH,
         {**PARTS, RIGHT: replace(PARTS[RIGHT], offset=4096)},
         "OutOfBounds",
+        AT_DATA,
     ),
     parts(
         "F171d",
@@ -136,6 +135,8 @@ READ = [
         BOTH,
         {**PARTS, RIGHT: replace(PARTS[RIGHT], crc32c=7)},
         "DataChecksumMismatch",
+        AT_DATA,
+        maps=True,
     ),
     parts(
         "F171e",

@@ -12,7 +12,7 @@ import os
 import pytest
 
 from hostile.bundles import BAD_BYTES
-from hostile.case import ACCEPT, BLOCK, DATA, ENTRY, GOOD, INDEX
+from hostile.case import ACCEPT, BLOCK, DATA, ENTRY, GOOD, INDEX, PARTS
 from hostile.make_hostile import ALL, make
 
 MIB = 1 << 20
@@ -131,6 +131,19 @@ def check_entry(answer):
     check_good(answer)
 
 
+def check_parts(answer):
+    """Listing asks for no part; reading names the tensor, and the index that lacks one."""
+    case, path = answer.case, answer.prefix + ".index"
+    for call in ("open", "list", f"entry {case.key}"):
+        answer.value(call)
+    assert answer.value("ls")["status"] == 0
+    for call in ("load", "mmap", *(f"{call} {case.key}" for call in ("load", "mmap", "open"))):
+        answer.check_error(call, path=path, key=case.key)
+    answer.check_command(f"cat {case.key}", 1, path=path)
+    check_verified(answer, path)
+    check_good(answer)
+
+
 def check_data(answer):
     """Listing knows nothing of it; reading names tensor, file, shard and offset."""
     case = answer.case
@@ -209,6 +222,7 @@ CHECKS = {
     INDEX: check_index,
     BLOCK: check_block,
     ENTRY: check_entry,
+    PARTS: check_parts,
     DATA: check_data,
     ACCEPT: check_accepted,
 }
