@@ -141,9 +141,10 @@ TEST_F(BoxReaderTest, WideGapsAreSkipped) {
 }
 
 TEST_F(BoxReaderTest, AFailedReadIsToldWithTensorAndShard) {
-  disk_->FailCall({.operation = io::Operation::kRead, .nth = 1, .error_number = EIO});
   const auto reader =
       BoxReader::Make(*bundle_, "whole", *bundle_->Find("whole"), {{0, 7}, {kRows, 2}});
+  const uint64_t next = disk_->calls(io::Operation::kRead) + 1;
+  disk_->FailCall({.operation = io::Operation::kRead, .nth = next, .error_number = EIO});
   std::string out(reader->size(), '?');
   const Status status =
       reader->Read({reinterpret_cast<std::byte*>(out.data()), out.size()}, {});
