@@ -17,11 +17,12 @@ DOMINANT: Final = 0.4
 NEAR_FLOOR: Final = 0.8
 """Share of the floor's rate from which on only a faster device would help."""
 STAGES: Final = (
-    "plan", "page_faults", "copy", "checksum", "submit", "wait", "sync", "publish", "remove",
+    "plan", "fingerprint", "page_faults", "copy", "checksum", "submit", "wait", "sync",
+    "publish", "remove",
 )  # fmt: skip
 """In the order in which a transfer comes to them."""
 
-_OF_THE_WHOLE: Final = ("plan", "publish", "remove")
+_OF_THE_WHOLE: Final = ("plan", "fingerprint", "publish", "remove")
 """Stages of the calling thread; the others are added over the threads."""
 _OTHER: Final = "other"
 
@@ -100,7 +101,7 @@ def _cause(stage: str, evidence: Evidence) -> str:
             return "mount" if evidence.is_network else "page-cache"
         return "device"
     causes = {
-        "wait": "device", "sync": "device", "remove": "publish",
+        "wait": "device", "sync": "device", "remove": "publish", "fingerprint": "checksum",
         "page_faults": "page-faults", _OTHER: "overhead",
     }  # fmt: skip
     return causes.get(stage, stage)

@@ -15,9 +15,9 @@ __all__ = ["figures"]
 # Okabe and Ito's colours, which the colour-blind can tell apart; grey for what is no stage.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#8c959f"
 _STAGE_COLOURS: Final = {
-    "plan": "#999933", "page_faults": "#cc79a7", "copy": "#e69f00", "checksum": "#d55e00",
-    "submit": "#56b4e9", "wait": "#0072b2", "sync": "#004c76", "publish": "#009e73",
-    "remove": "#66c2a5", "other": "#c8ced6",
+    "plan": "#999933", "fingerprint": "#aa4499", "page_faults": "#cc79a7", "copy": "#e69f00",
+    "checksum": "#d55e00", "submit": "#56b4e9", "wait": "#0072b2", "sync": "#004c76",
+    "publish": "#009e73", "remove": "#66c2a5", "other": "#c8ced6",
 }  # fmt: skip
 _OPERATION_COLOURS: Final = {
     "save": _BLUE, "cold-load": _ORANGE, "warm-load": _GREEN, "map": "#cc79a7",
