@@ -214,10 +214,12 @@ def test_the_reports_tell_where_the_time_went(prefix, direct_disk, backend):
     saved = tb.save(prefix, big, backend=backend, num_threads=2)
     stages = saved.as_dict()["stages"]
     assert set(stages) == {
-        "plan", "copy", "checksum", "submit", "wait", "sync", "publish", "remove",
+        "plan", "fingerprint", "copy", "checksum", "submit", "wait", "sync", "publish",
+        "remove",
     }  # fmt: skip
     assert stages["checksum"] > 0
     assert stages["publish"] > 0
+    assert stages["fingerprint"] == 0  # of an incremental save only
     assert stages["submit" if backend == "buffered" else "wait"] > 0
     assert saved.stages.plan + saved.stages.publish + saved.stages.remove <= saved.seconds
     loaded = tb.load(prefix, backend=backend, num_threads=2).report
