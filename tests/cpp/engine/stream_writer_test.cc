@@ -46,6 +46,35 @@ class StreamWriterTest : public ::testing::Test {
     return tensors;
   }
 
+  // Many that fill the memory a few times, and none that is large.
+  static std::unique_ptr<TestTensors> Small(unsigned seed) {
+    std::mt19937 random(seed);
+    auto tensors = std::make_unique<TestTensors>(seed);
+    for (int i = 0; i < 500; ++i) tensors->Add("t" + std::to_string(i), random() % 3000);
+    return tensors;
+  }
+
+  // Writes to a device that takes whole granules, and reads back.
+  void ExpectSameOnDevice(const TestTensors& tensors, bool is_ring, uint64_t alignment) {
+    io::FaultyStorage device(*storage_);
+    device.ActAsDevice({{512, 512}, is_ring, false, 0});
+    SaveOptions options;
+    options.alignment = alignment;
+    options.direct = true;
+    options.memory_granule = 512;
+    options.transfer.block_size = 64u << 10;
+    const std::shared_ptr<io::Storage> borrowed(&device, [](io::Storage*) {});
+    auto writer = StreamWriter::Open(borrowed, "d/x", options, Coverage::kFull, kMemory);
+    ASSERT_TRUE(writer.ok());
+    ASSERT_TRUE(AddAll(**writer, tensors).ok());
+    const auto report = (*writer)->Finish(nullptr);
+    ASSERT_TRUE(report.ok()) << report.status().ToString();
+    EXPECT_TRUE(ExpectHolds(storage_, "d/x", tensors).ok()) << alignment;
+    uint64_t tensor_bytes = 0;
+    for (const TensorView& view : tensors.views()) tensor_bytes += view.size;
+    EXPECT_EQ(report->tensor_bytes, tensor_bytes);
+  }
+
   std::shared_ptr<io::Storage> storage_ = io::MakeMemoryStorage();
 };
 
@@ -82,29 +111,12 @@ TEST_F(StreamWriterTest, PackedDenselyTheFilesAreThoseOfASave) {
               ReadFile(*storage_, "d/saved.data-00000-of-00001"));
 }
 
-// A device takes whole granules: the last of each write is written again with the next.
-TEST_F(StreamWriterTest, PastThePageCacheTheFilesAreTheSame) {
+// The last granule of each write is written again with the next.
+TEST_F(StreamWriterTest, PastThePageCacheTheTensorsAreTheSame) {
   for (const bool is_ring : {false, true}) {
-    io::FaultyStorage device(*storage_);
-    device.ActAsDevice({{512, 512}, is_ring, false, 0});
     for (const uint64_t alignment : {1u, 64u, 4096u}) {
-      SaveOptions options;
-      options.alignment = alignment;
-      options.direct = true;
-      options.memory_granule = 512;
-      options.transfer.block_size = 64u << 10;
-      const auto owned = Mixed(8);
-      const TestTensors& tensors = *owned;
-      const std::shared_ptr<io::Storage> borrowed(&device, [](io::Storage*) {});
-      auto writer = StreamWriter::Open(borrowed, "d/x", options, Coverage::kFull, kMemory);
-      ASSERT_TRUE(writer.ok());
-      ASSERT_TRUE(AddAll(**writer, tensors).ok());
-      const auto report = (*writer)->Finish(nullptr);
-      ASSERT_TRUE(report.ok()) << report.status().ToString();
-      EXPECT_TRUE(ExpectHolds(storage_, "d/x", tensors).ok());
-      uint64_t tensor_bytes = 0;
-      for (const TensorView& view : tensors.views()) tensor_bytes += view.size;
-      EXPECT_EQ(report->tensor_bytes, tensor_bytes);
+      ExpectSameOnDevice(*Mixed(8), is_ring, alignment);
+      ExpectSameOnDevice(*Small(9), is_ring, alignment);
     }
   }
 }
