@@ -88,7 +88,7 @@ def print_slices(shape: tuple[int, int], directory: str) -> list[int]:
         ("ten rows", np.s_[1000:1010]),
         ("a square of 100 x 100", np.s_[500:600, 7:107]),
     ):
-        common.sync()
+        common.sync(directory)
         common.drop_cache(directory)
         bundle = tb.open(prefix)
         bundle.entry("matrix")
