@@ -236,7 +236,7 @@ def open(
 ) -> Bundle:
     """Open a checkpoint for reading without reading its tensors.
 
-    Takes milliseconds whatever the size: the index is mapped and its frame checked;
+    Takes milliseconds whatever the size: of the index only its frame is read and checked;
     entries are decoded and data files mapped when first asked for.
 
     Parameters
@@ -250,8 +250,8 @@ def open(
         ``True``: map data files, but not those of a network file system, or one that is
         a program (FUSE): there a lost server, or a file cut short, would end the process
         with SIGBUS, so that a tensor is read whole when it is taken. ``"always"``: map
-        them there too. ``False``: read all tensors so. The index of a network file
-        system is read, whatever is said here.
+        them there too. ``False``: read all tensors so. The index is always read, not
+        mapped.
     prefetch
         What the kernel does about a tensor's pages each time that it is taken:
         ``"normal"``, ``"sequential"``, ``"random"``, ``"willneed"`` or ``"populate"``, as

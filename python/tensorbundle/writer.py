@@ -193,7 +193,8 @@ class Writer:
             self.abort()
 
     def __del__(self) -> None:
-        if self._core is None or os.getpid() != self._process or not self._core.is_open:
+        # In this order: at the end of the interpreter this module may have lost its names.
+        if self._core is None or not self._core.is_open or os.getpid() != self._process:
             return
         warnings.warn(
             f"the tensorbundle.Writer of {self._prefix!r} was neither finished nor aborted",
