@@ -11,7 +11,7 @@ import numpy as np
 
 from tensorbundle import dtypes
 from tensorbundle.frameworks.jax.placing import in_parts
-from tensorbundle.frameworks.jax.structure import BadStructureError
+from tensorbundle.structure_entry import BadStructureError
 
 __all__ = ["Wanted", "describe", "is_key", "stored", "wanted_as", "wanted_by"]
 

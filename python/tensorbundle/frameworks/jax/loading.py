@@ -12,20 +12,14 @@ import numpy as np
 from tensorbundle import dtypes, reading
 from tensorbundle.config import Config
 from tensorbundle.core import _core
-from tensorbundle.errors import CorruptionError, MissingTensorError, UnsupportedError
+from tensorbundle.errors import MissingTensorError
 from tensorbundle.frameworks.jax.leaves import Wanted, wanted_as, wanted_by
 from tensorbundle.frameworks.jax.placing import Sharding, place
-from tensorbundle.frameworks.jax.structure import (
-    STRUCTURE,
-    BadStructureError,
-    UnknownVersionError,
-    build,
-    parse,
-    shown,
-)
+from tensorbundle.frameworks.jax.structure import STRUCTURE, build, shown
 from tensorbundle.frameworks.jax.trees import name_of_path
 from tensorbundle.loading import Loader
 from tensorbundle.mapping import Mmap, Prefetch
+from tensorbundle.structure_entry import BadStructureError
 from tensorbundle.variables import describe
 
 __all__ = ["load"]
@@ -117,20 +111,12 @@ def load(
 
 def _as_saved(core: _core.Bundle, loader: Loader, sharding: Sharding) -> Any:
     """Load everything that the JSON names."""
-    try:
-        node = parse(_text(core, loader.path))
+    with STRUCTURE.explained(loader.path):
+        node = STRUCTURE.read(core, loader.path)
         wanted: list[Wanted] = []
         build(node, lambda leaf: wanted.append(_existing(core, wanted_as(leaf))))
         leaves = _leaves(core, loader, wanted, sharding)
         return build(node, lambda leaf: leaves[leaf["leaf"]])
-    except BadStructureError as error:
-        unknown = isinstance(error, UnknownVersionError)
-        raise (UnsupportedError if unknown else CorruptionError)(
-            f"{loader.path}: {STRUCTURE} does not describe the checkpoint: {error}",
-            code="UnknownStructure" if unknown else "BadStructure",
-            path=loader.path,
-            key=STRUCTURE,
-        ) from None
 
 
 def _existing(core: _core.Bundle, leaf: Wanted) -> Wanted:
@@ -140,20 +126,6 @@ def _existing(core: _core.Bundle, leaf: Wanted) -> Wanted:
     if told is not None:
         raise BadStructureError(f"{leaf.name}: {told}")
     return leaf
-
-
-def _text(core: _core.Bundle, path: str) -> bytes:
-    if not reading.has(core, STRUCTURE):
-        raise UnsupportedError(
-            f"{path}: was not saved by tensorbundle.jax.save; say by like= what is wanted, or "
-            "take tensorbundle.load, which gives arrays by their names",
-            code="NoStructure",
-            path=path,
-        )
-    if _look(core, STRUCTURE) != ((), np.dtype(object)):
-        raise BadStructureError("it is not one string")
-    options = reading.read_options(verify=True)
-    return bytes(reading.read_tensors(core, [STRUCTURE], options)[0][0].item())
 
 
 def _leaves(

@@ -76,7 +76,7 @@ def save(pytree: Any, path: str | os.PathLike[str], **options: Any) -> Any:
         entries[name], paths[name] = stored(value, path), path
         return describe(value)
 
-    entries[STRUCTURE] = encode(pytree, take)
+    entries[STRUCTURE.name] = encode(pytree, take)
     ours = {name: value for name, value in entries.items() if _is_ours(value)}
     return save_tensors(path, ours, **options)
 

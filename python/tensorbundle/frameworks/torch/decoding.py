@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
-import json
 import re
-from collections import Counter, OrderedDict, namedtuple
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -20,41 +18,22 @@ import numpy as np
 import torch
 
 from tensorbundle import dtypes
-from tensorbundle.frameworks.torch.structure import CONSTANTS, FORMAT, MAX_DEPTH, VERSION
+from tensorbundle.frameworks.torch.structure import CONSTANTS
+from tensorbundle.structure_entry import (
+    MAX_DEPTH,
+    BadStructureError,
+    as_list,
+    as_pairs,
+    make_named_tuple,
+    shortened,
+)
 
-__all__ = ["BadStructureError", "Decoder", "UnknownVersionError", "parse"]
+__all__ = ["Decoder"]
 
 _SCALARS: Final = {dtype.name: dtype for dtype in dtypes.NUMBERS}
 _FLOATS: Final = ("nan", "inf", "-inf")
-_MAX_FIELDS: Final = 1000
 
 Node = Any
-
-
-class BadStructureError(Exception):
-    """The JSON is not what `save` writes; the message says why."""
-
-
-class UnknownVersionError(BadStructureError):
-    """The JSON is of a later version."""
-
-
-def parse(text: bytes) -> Node:
-    """Give the JSON's value, after a look at what the document says of itself."""
-    try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadStructureError(f"it is not JSON: {error}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise BadStructureError(f"it is not marked as {FORMAT!r}")
-    version = document.get("version")
-    if version != VERSION:
-        raise UnknownVersionError(
-            f"it is of version {version!r}; this library knows {VERSION}"
-        )
-    if "value" not in document:
-        raise BadStructureError("it has no value")
-    return document["value"]
 
 
 class Decoder:
@@ -93,7 +72,7 @@ class Decoder:
     def _int(self, tag: str, node: Node) -> int:
         text = _text(node[tag])
         if not re.fullmatch("-?[0-9a-f]+", text):
-            raise BadStructureError(f"{_short(text)} is no integer")
+            raise BadStructureError(f"{shortened(text)} is no integer")
         return int(text, 16)
 
     def _float(self, tag: str, node: Node) -> float:
@@ -103,7 +82,7 @@ class Decoder:
         return float(np.frombuffer(_from_hex(text, 8), ">f8")[0])
 
     def _complex(self, tag: str, node: Node) -> complex:
-        parts = [self.decode(part) for part in _list(node[tag])]
+        parts = [self.decode(part) for part in as_list(node[tag])]
         if len(parts) != 2 or not all(isinstance(part, float) for part in parts):
             raise BadStructureError("a complex number has a real and an imaginary part")
         return complex(*parts)
@@ -122,20 +101,20 @@ class Decoder:
     def _scalar(self, tag: str, node: Node) -> Any:
         dtype = _SCALARS.get(_text(node[tag]))
         if dtype is None:
-            raise BadStructureError(f"{_short(node[tag])} is no dtype of NumPy")
+            raise BadStructureError(f"{shortened(node[tag])} is no dtype of NumPy")
         return np.frombuffer(_from_hex(_text(node.get("bytes")), dtype.itemsize), dtype)[0]
 
     def _constant(self, tag: str, node: Node) -> Any:
         name = _text(node[tag])
         if name not in CONSTANTS:
-            raise BadStructureError(f"this torch has no {_short(name)}")
+            raise BadStructureError(f"this torch has no {shortened(name)}")
         return CONSTANTS[name]
 
     def _device(self, tag: str, node: Node) -> torch.device:
         try:
             return torch.device(_text(node[tag]))
         except RuntimeError as error:
-            raise BadStructureError(f"{_short(node[tag])} is no device: {error}") from None
+            raise BadStructureError(f"{shortened(node[tag])} is no device: {error}") from None
 
     # ---- Leaves
 
@@ -147,7 +126,9 @@ class Decoder:
     def _ref(self, tag: str, node: Node) -> Any:
         number = node[tag]
         if type(number) is not int or not 0 <= number < len(self._leaves):
-            raise BadStructureError(f"it refers to leaf {_short(number)}, which is not before")
+            raise BadStructureError(
+                f"it refers to leaf {shortened(number)}, which is not before"
+            )
         return self._leaves[number]
 
     # ---- Containers
@@ -165,32 +146,20 @@ class Decoder:
         return made
 
     def _tuple(self, tag: str, node: Node) -> tuple[Any, ...]:
-        return tuple(self._list(_list(node[tag])))
+        return tuple(self._list(as_list(node[tag])))
 
     def _size(self, tag: str, node: Node) -> torch.Size:
-        sizes = _list(node[tag])
+        sizes = as_list(node[tag])
         if not all(_is_index(size) for size in sizes):
             raise BadStructureError("a torch.Size has other than sizes")
         return torch.Size(sizes)
 
     def _named_tuple(self, tag: str, node: Node) -> Any:
-        name, fields = _text(node[tag]), _list(node.get("fields"))
-        items = self._list(_list(node.get("items")))
-        if len(items) != len(fields) or len(fields) > _MAX_FIELDS:
-            raise BadStructureError(
-                f"a named tuple has {len(fields)} fields, {len(items)} items"
-            )
-        # namedtuple() puts these into code: nothing but identifiers may get there, which
-        # it checks as well.
-        if not all(text.isidentifier() for text in map(_text, [name, *fields])):
-            raise BadStructureError("a named tuple has names that are no identifiers")
-        try:
-            return _named_tuple_type(name, tuple(fields))(*items)
-        except ValueError as error:
-            raise BadStructureError(f"no named tuple: {error}") from None
+        items = self._list(as_list(node.get("items")))
+        return make_named_tuple(node[tag], node.get("fields"), items)
 
     def _set(self, tag: str, node: Node) -> Any:
-        elements = [self._key(element) for element in _list(node[tag])]
+        elements = [self._key(element) for element in as_list(node[tag])]
         return frozenset(elements) if tag == "$frozenset" else set(elements)
 
     def _dict(self, tag: str, node: Node) -> Any:
@@ -199,9 +168,7 @@ class Decoder:
         if isinstance(body, dict):
             self._inside(lambda: made.update({k: self.decode(v) for k, v in body.items()}))
         else:
-            pairs = [_list(pair) for pair in _list(body)]
-            if not all(len(pair) == 2 for pair in pairs):
-                raise BadStructureError("a dict has a pair that is none")
+            pairs = as_pairs(body)
             self._inside(lambda: made.update({self._key(k): self.decode(v) for k, v in pairs}))
         if tag == "$ordered" and "metadata" in node:
             made._metadata = self.decode(node["metadata"])  # type: ignore[attr-defined]
@@ -248,28 +215,13 @@ _METHODS: Final[dict[str, Callable[[Decoder, str, Node], Any]]] = {
 }
 
 
-@functools.lru_cache
-def _named_tuple_type(name: str, fields: tuple[str, ...]) -> Any:
-    return namedtuple(name, fields)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
 def _is_index(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise BadStructureError(f"{_short(value)} should be text")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise BadStructureError(f"{_short(value)} should be a list")
+        raise BadStructureError(f"{shortened(value)} should be text")
     return value
 
 
@@ -277,12 +229,7 @@ def _from_hex(text: str, size: int) -> bytes:
     try:
         found = bytes.fromhex(text)
     except ValueError as error:
-        raise BadStructureError(f"{_short(text)} is not hexadecimal: {error}") from None
+        raise BadStructureError(f"{shortened(text)} is not hexadecimal: {error}") from None
     if len(found) != size:
-        raise BadStructureError(f"{_short(text)} should have {size} bytes")
+        raise BadStructureError(f"{shortened(text)} should have {size} bytes")
     return found
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."

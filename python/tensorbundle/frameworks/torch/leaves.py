@@ -10,9 +10,9 @@ from typing import Any, Final
 import torch
 
 from tensorbundle import dtypes
-from tensorbundle.frameworks.torch.decoding import BadStructureError
 from tensorbundle.frameworks.torch.structure import CONSTANTS
 from tensorbundle.frameworks.torch.views import dtype_of_number
+from tensorbundle.structure_entry import BadStructureError
 
 __all__ = ["Source", "check_leaf", "make_base", "make_tensor"]
 

@@ -8,16 +8,10 @@ from typing import Any
 
 import torch
 
-from tensorbundle import dtypes, reading
+from tensorbundle import reading
 from tensorbundle.config import Config
 from tensorbundle.core import _core
-from tensorbundle.errors import CorruptionError, UnsupportedError
-from tensorbundle.frameworks.torch.decoding import (
-    BadStructureError,
-    Decoder,
-    UnknownVersionError,
-    parse,
-)
+from tensorbundle.frameworks.torch.decoding import Decoder
 from tensorbundle.frameworks.torch.device_loading import goes_elsewhere, load_to_device
 from tensorbundle.frameworks.torch.leaves import Source, check_leaf, make_base, make_tensor
 from tensorbundle.frameworks.torch.locations import Locator, MapLocation
@@ -25,6 +19,7 @@ from tensorbundle.frameworks.torch.structure import STRUCTURE
 from tensorbundle.frameworks.torch.views import dtype_of_number, from_array
 from tensorbundle.loading import Loader
 from tensorbundle.mapping import Mmap, Prefetch
+from tensorbundle.structure_entry import BadStructureError
 
 __all__ = ["Stored", "load"]
 
@@ -137,17 +132,9 @@ class Stored:
         self._progress = progress
         self.sources: dict[str, Source] = {}
         """The entries that tensors and arrays are made of."""
-        try:
-            self._node = parse(self._text())
+        with STRUCTURE.explained(loader.path):
+            self._node = STRUCTURE.read(core, loader.path)
             Decoder(self._check).decode(self._node)
-        except BadStructureError as error:
-            unknown = isinstance(error, UnknownVersionError)
-            raise (UnsupportedError if unknown else CorruptionError)(
-                f"{loader.path}: {STRUCTURE} does not describe the checkpoint: {error}",
-                code="UnknownStructure" if unknown else "BadStructure",
-                path=loader.path,
-                key=STRUCTURE,
-            ) from None
 
     def load(self, locator: Locator) -> Any:
         """Read the tensors and make the object."""
@@ -196,21 +183,6 @@ class Stored:
     def _count(self, sources: dict[str, Source]) -> None:
         if self._progress is not None:
             self._progress.before += sum(source.num_bytes for source in sources.values())
-
-    def _text(self) -> bytes:
-        if not reading.has(self._core, STRUCTURE):
-            raise UnsupportedError(
-                f"{self._loader.path}: was not saved by tensorbundle.torch.save; "
-                "tensorbundle.load gives its tensors by their names",
-                code="NoStructure",
-                path=self._loader.path,
-            )
-        number, shape = self._look(STRUCTURE)
-        if number != dtypes.STRING or shape != ():
-            raise BadStructureError("it is not one string")
-        options = reading.read_options(verify=True)
-        found = reading.read_tensors(self._core, [STRUCTURE], options)[0][0]
-        return bytes(found.item())
 
     def _check(self, tag: str, node: dict[str, Any]) -> Any:
         return check_leaf(tag, node, self.sources, self._look)

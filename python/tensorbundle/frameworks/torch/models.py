@@ -136,7 +136,7 @@ def _check_module(model: Any) -> None:
 
 def _open(core: _core.Bundle, loader: Loader) -> tuple[State, Callable[[], State]]:
     """Give the state with meta tensors, and what reads it."""
-    if reading.has(core, STRUCTURE):
+    if reading.has(core, STRUCTURE.name):
         stored = Stored(core, loader)
         outline = stored.load(Locator("meta", loader.path))
         if not isinstance(outline, dict):

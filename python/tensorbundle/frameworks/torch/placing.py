@@ -224,7 +224,7 @@ class _Names:
     """Makes entries' names of paths: unique, and such that every reader takes them."""
 
     def __init__(self) -> None:
-        self._taken = {STRUCTURE}
+        self._taken = {STRUCTURE.name}
 
     def of(self, wanted: str) -> str:
         name = wanted.encode("utf-8", "replace").decode().replace("\0", "?") or "value"

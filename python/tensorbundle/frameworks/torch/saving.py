@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 from tensorbundle.frameworks.torch.placing import place
-from tensorbundle.frameworks.torch.structure import FORMAT, STRUCTURE, VERSION, encode
+from tensorbundle.frameworks.torch.structure import STRUCTURE, encode
 from tensorbundle.saving import save as save_tensors
 
 __all__ = ["save"]
@@ -65,9 +64,4 @@ def save(obj: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     """
     value, leaves = encode(obj)
     entries = place(leaves)
-    text = json.dumps(
-        {"format": FORMAT, "version": VERSION, "value": value},
-        separators=(",", ":"),
-        allow_nan=False,
-    )
-    return save_tensors(path, {STRUCTURE: text, **entries}, **options)
+    return save_tensors(path, {STRUCTURE.name: STRUCTURE.text(value), **entries}, **options)

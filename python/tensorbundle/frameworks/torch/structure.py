@@ -21,26 +21,21 @@ import torch
 
 from tensorbundle import dtypes
 from tensorbundle.frameworks.torch.views import check_dense
+from tensorbundle.structure_entry import MAX_DEPTH, StructureEntry, is_named_tuple
 
-__all__ = [
-    "CONSTANTS",
-    "FORMAT",
-    "MAX_DEPTH",
-    "STRUCTURE",
-    "VERSION",
-    "Leaf",
-    "encode",
-]
+__all__ = ["CONSTANTS", "STRUCTURE", "Leaf", "encode"]
 
-STRUCTURE: Final = "_TENSORBUNDLE_TORCH"
+STRUCTURE: Final = StructureEntry(
+    name="_TENSORBUNDLE_TORCH",
+    format="tensorbundle.torch",
+    version=1,
+    content="value",
+    absence=(
+        "was not saved by tensorbundle.torch.save; tensorbundle.load gives its tensors by "
+        "their names"
+    ),
+)
 """The entry that has the JSON."""
-
-FORMAT: Final = "tensorbundle.torch"
-VERSION: Final = 1
-"""What the JSON says of itself."""
-
-MAX_DEPTH: Final = 100
-"""Containers inside of containers; pickle's own recursion ends not far above."""
 
 # Python and JavaScript agree on integers up to here.
 _MAX_JSON_INT = 2**53
@@ -98,7 +93,7 @@ class _Encoder:
             return method(self, value)
         if isinstance(value, np.generic):
             return self._numpy_scalar(value)
-        if isinstance(value, tuple) and _is_named(value):
+        if is_named_tuple(value):
             return self._named_tuple(value)
         raise TypeError(f"{self._path()}: {_refusal(value)}")
 
@@ -275,11 +270,6 @@ _METHODS: Final[dict[type, Callable[[_Encoder, Any], Node]]] = {
     torch.layout: _Encoder._constant,
     torch.memory_format: _Encoder._constant,
 }
-
-
-def _is_named(value: Any) -> bool:
-    fields = getattr(type(value), "_fields", None)
-    return type(value).__bases__ == (tuple,) and isinstance(fields, tuple)
 
 
 def _text(key: Any) -> str:
