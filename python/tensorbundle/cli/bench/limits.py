@@ -10,21 +10,39 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["DOMINANT", "NEAR_FLOOR", "STAGES", "Evidence", "Limit", "limit_of", "shares_of"]
+__all__ = ["DOMINANT", "NEAR_FLOOR", "OTHER", "STAGES", "Evidence", "Limit", "limit_of",
+           "shares_of"]  # fmt: skip
 
 DOMINANT: Final = 0.4
 """Share of the time from which on a stage is what limits."""
 NEAR_FLOOR: Final = 0.8
 """Share of the floor's rate from which on only a faster device would help."""
-STAGES: Final = (
-    "plan", "fingerprint", "page_faults", "copy", "checksum", "submit", "wait", "sync",
-    "publish", "remove",
-)  # fmt: skip
-"""In the order in which a transfer comes to them."""
+OTHER: Final = "other"
+"""The time that passed in no stage."""
 
-_OF_THE_WHOLE: Final = ("plan", "fingerprint", "publish", "remove")
-"""Stages of the calling thread; the others are added over the threads."""
-_OTHER: Final = "other"
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    cause: str
+    """What its time is lost to, a kind of `Limit`."""
+    of_the_whole: bool = False
+    """It is the calling thread's; the others are added over the threads."""
+
+
+_STAGES: Final = {
+    "plan": _Stage("plan", of_the_whole=True),
+    "fingerprint": _Stage("checksum", of_the_whole=True),
+    "page_faults": _Stage("page-faults"),
+    "copy": _Stage("copy"),
+    "checksum": _Stage("checksum"),
+    "submit": _Stage("device"),  # of direct calls: see _cause
+    "wait": _Stage("device"),
+    "sync": _Stage("device"),
+    "publish": _Stage("publish", of_the_whole=True),
+    "remove": _Stage("publish", of_the_whole=True),
+}
+STAGES: Final = tuple(_STAGES)
+"""In the order in which a transfer comes to them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +81,12 @@ def shares_of(evidence: Evidence) -> dict[str, float]:
     """Give the share of the time that passed in each stage, and in ``"other"``."""
     threads = max(1, evidence.num_threads)
     shares = {
-        name: evidence.stages[name]
-        / (1 if name in _OF_THE_WHOLE else threads)
-        / evidence.seconds
-        for name in STAGES
+        name: evidence.stages[name] / (1 if stage.of_the_whole else threads) / evidence.seconds
+        for name, stage in _STAGES.items()
         if evidence.stages.get(name, 0.0) > 0
     }
     # Of threads with less to do than others, the rest is other too.
-    return {**shares, _OTHER: max(0.0, 1.0 - sum(shares.values()))}
+    return {**shares, OTHER: max(0.0, 1.0 - sum(shares.values()))}
 
 
 def limit_of(evidence: Evidence) -> Limit:
@@ -92,19 +108,15 @@ def limit_of(evidence: Evidence) -> Limit:
 
 def _cause(stage: str, evidence: Evidence) -> str:
     """Name what a stage's time is lost to, which for calls depends on what they do."""
-    if stage == "submit":
-        if evidence.backend == "memory":
-            return "copy"
-        # A buffered call copies. A direct one returns when the device is done, or, with
-        # io_uring, as soon as there is room in its queue: when an earlier one is done.
-        if evidence.backend == "buffered":
-            return "mount" if evidence.is_network else "page-cache"
-        return "device"
-    causes = {
-        "wait": "device", "sync": "device", "remove": "publish", "fingerprint": "checksum",
-        "page_faults": "page-faults", _OTHER: "overhead",
-    }  # fmt: skip
-    return causes.get(stage, stage)
+    if stage == OTHER:
+        return "overhead"
+    if stage == "submit" and evidence.backend == "memory":
+        return "copy"
+    # A buffered call copies. A direct one returns when the device is done, or, with
+    # io_uring, as soon as there is room in its queue: when an earlier one is done.
+    if stage == "submit" and evidence.backend == "buffered":
+        return "mount" if evidence.is_network else "page-cache"
+    return _STAGES[stage].cause
 
 
 def _sentence(kind: str, share: float, evidence: Evidence) -> str:

@@ -6,18 +6,18 @@ import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from tensorbundle.cli.bench.limits import STAGES, Evidence, shares_of
+from tensorbundle.cli.bench.limits import OTHER, STAGES, Evidence, shares_of
 from tensorbundle.cli.bench.report import who
 from tensorbundle.cli.bench.results import FIO, FLOOR, OWN, Place, Row, Settings
 
-__all__ = ["figures"]
+__all__ = ["STAGE_COLOURS", "figures"]
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; grey for what is no stage.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#8c959f"
-_STAGE_COLOURS: Final = {
+STAGE_COLOURS: Final = {
     "plan": "#999933", "fingerprint": "#aa4499", "page_faults": "#cc79a7", "copy": "#e69f00",
     "checksum": "#d55e00", "submit": "#56b4e9", "wait": "#0072b2", "sync": "#004c76",
-    "publish": "#009e73", "remove": "#66c2a5", "other": "#c8ced6",
+    "publish": "#009e73", "remove": "#66c2a5", OTHER: "#c8ced6",
 }  # fmt: skip
 _OPERATION_COLOURS: Final = {
     "save": _BLUE, "cold-load": _ORANGE, "warm-load": _GREEN, "map": "#cc79a7",
@@ -155,13 +155,13 @@ def _stages(plotly: Any, place: Place, rows: Sequence[Row]) -> Iterator[Figure]:
     ]
     labels = [f"{row.operation}: {_label(row, place)}" for row in chosen]
     figure = plotly.Figure()
-    for stage in (*STAGES, "other"):
+    for stage in (*STAGES, OTHER):
         seconds = [s.get(stage, 0.0) * r.median for s, r in zip(shares, chosen, strict=True)]
         if not any(seconds):
             continue
         figure.add_bar(
             x=seconds, y=labels, orientation="h", name=stage.replace("_", " "),
-            marker_color=_STAGE_COLOURS[stage],
+            marker_color=STAGE_COLOURS[stage],
             hovertemplate="%{y}: %{x:.3f} s<extra>" + stage + "</extra>",
         )  # fmt: skip
     legend = {"orientation": "h", "y": -0.25, "traceorder": "normal"}

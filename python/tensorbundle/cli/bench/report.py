@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tensorbundle.cli.bench.limits import STAGES, Evidence, shares_of
+from tensorbundle.cli.bench.limits import OTHER, STAGES, Evidence, shares_of
 from tensorbundle.cli.bench.recommend import best
 from tensorbundle.cli.bench.results import (
     FIO,
@@ -120,7 +120,7 @@ def _print_stages(rows: Sequence[Row]) -> None:
         return
     used = [name for name in STAGES if any(row.stages.get(name, 0) > 0 for row in measured)]
     columns = [Column("operation"), Column("with"), Column("workload")]
-    columns += [Column(_SHORT.get(name, name), right=True) for name in (*used, "other")]
+    columns += [Column(_SHORT.get(name, name), right=True) for name in (*used, OTHER)]
     table = [
         [row.operation, _own_name(row), row.workload, *_shares(row, used)] for row in measured
     ]
@@ -138,7 +138,7 @@ def _own_name(row: Row) -> str:
 def _shares(row: Row, used: Sequence[str]) -> Iterator[str]:
     evidence = Evidence("", "", row.median, row.num_threads or 1, row.stages, None)
     shares = shares_of(evidence)
-    for name in (*used, "other"):
+    for name in (*used, OTHER):
         share = shares.get(name, 0.0)
         yield f"{share * 100:.0f}" if share >= 0.005 else "-"
 
