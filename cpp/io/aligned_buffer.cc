@@ -45,6 +45,13 @@ Result<MutableBytes> MapOnHugePages(uint64_t size) {
   return kept;
 }
 
+// Advises on the pages that have any of `memory`.
+void AdvisePages(MutableBytes memory, int advice) {
+  const uint64_t page = PageSize();
+  const uint64_t before = reinterpret_cast<uintptr_t>(memory.data()) % page;
+  ::madvise(memory.data() - before, AlignUp(memory.size() + before, page), advice);
+}
+
 }  // namespace
 
 Result<AlignedBuffer> AlignedBuffer::Allocate(uint64_t size) {
@@ -72,11 +79,8 @@ AlignedBuffer::~AlignedBuffer() {
 void Populate(MutableBytes memory) {
 #ifdef MADV_POPULATE_WRITE  // Linux 5.14
   if (memory.empty()) return;
-  const uint64_t page = PageSize();
-  const uint64_t before = reinterpret_cast<uintptr_t>(memory.data()) % page;
   // The pages at both ends are mapped too, and keep what they hold.
-  ::madvise(memory.data() - before, AlignUp(memory.size() + before, page),
-            MADV_POPULATE_WRITE);
+  AdvisePages(memory, MADV_POPULATE_WRITE);
 #endif
 }
 
@@ -86,6 +90,12 @@ void AdviseSmallPages(MutableBytes memory) {
                         reinterpret_cast<uintptr_t>(memory.data());
   if (memory.size() < head + page) return;
   ::madvise(memory.data() + head, AlignDown(memory.size() - head, page), MADV_NOHUGEPAGE);
+}
+
+void AdviseHugePages(MutableBytes memory) {
+  // The pages at both ends too: most often they are those of a region of its own, which
+  // would be cut in three.
+  if (memory.size() >= kHugePageSize) AdvisePages(memory, MADV_HUGEPAGE);
 }
 
 }  // namespace tensorbundle::io

@@ -42,4 +42,8 @@ void Populate(MutableBytes memory);
 // Advice, as above.
 void AdviseSmallPages(MutableBytes memory);
 
+// Wants huge pages for a buffer that has room for any, and for what shares its first and
+// last page.  Advice, as above.
+void AdviseHugePages(MutableBytes memory);
+
 }  // namespace tensorbundle::io

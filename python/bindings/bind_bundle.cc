@@ -27,6 +27,7 @@
 #include "engine/bundle.h"
 #include "engine/mapper.h"
 #include "engine/reader.h"
+#include "io/aligned_buffer.h"
 #include "io/backend.h"
 #include "io/storage.h"
 
@@ -144,6 +145,8 @@ class PyBundle {
       auto target = py::reinterpret_borrow<py::array>(into[i]);
       requests[i].out = {static_cast<std::byte*>(target.mutable_data()),
                          static_cast<size_t>(target.nbytes())};
+      requests[i].fresh = arguments.fresh;
+      if (arguments.fresh) io::AdviseHugePages(requests[i].out);
     }
     const auto arena = AllocateArena(requests);
     const engine::ReadReport report = Read(assembly.Requests(requests), arguments, mode_);
@@ -391,12 +394,12 @@ class PyBundle {
 void RegisterBundle(py::module_& module) {
   py::class_<ReadArguments>(module, "ReadOptions")
       .def(py::init([](bool verify, size_t num_threads, uint64_t block_size,
-                       uint32_t queue_depth, py::object progress) {
-             return ReadArguments{verify, num_threads, block_size, queue_depth,
-                                  std::move(progress)};
+                       uint32_t queue_depth, py::object progress, bool fresh) {
+             return ReadArguments{verify,      num_threads,         block_size,
+                                  queue_depth, std::move(progress), fresh};
            }),
            py::kw_only(), py::arg("verify"), py::arg("num_threads"), py::arg("block_size"),
-           py::arg("queue_depth"), py::arg("progress"));
+           py::arg("queue_depth"), py::arg("progress"), py::arg("fresh") = false);
   py::class_<MapArguments>(module, "MapOptions")
       .def(py::init(&MapArgumentsFromNames), py::kw_only(), py::arg("policy"),
            py::arg("prefetch"), py::arg("writable"));

@@ -20,6 +20,7 @@ struct ReadArguments {
   uint64_t block_size = 0;
   uint32_t queue_depth = 0;
   pybind11::object progress;
+  bool fresh = false;  // nobody has touched the memory of `into` yet
 };
 
 // The observer is borrowed by the result.

@@ -111,6 +111,7 @@ class ReadOptions:
         block_size: int,
         queue_depth: int,
         progress: _Progress,
+        fresh: bool = ...,
     ) -> None: ...
 
 class MapOptions:

@@ -56,14 +56,20 @@ def read_options(
     block_size: int | None = None,
     queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    fresh: bool = False,
 ) -> _core.ReadOptions:
-    """Check how to read, and make what the core takes."""
+    """Check how to read, and make what the core takes.
+
+    With `fresh` nobody has touched the memory of the arrays that are read into, so it gets
+    its pages, huge ones where it can have them, just before it is filled.
+    """
     return _core.ReadOptions(
         verify=verify,
         num_threads=check_threads(num_threads),
         block_size=check_block_size(block_size),
         queue_depth=check_queue_depth(queue_depth),
         progress=progress,
+        fresh=fresh,
     )
 
 
