@@ -106,9 +106,11 @@ def dtypes(tf, number):
 
 def large(tf, number):
     """Make variables above the size from which memory is shared, not copied."""
-    values = np.random.default_rng(number).normal(size=(300, 100))
-    kinds = ("float32", "bfloat16", "complex64", "float8_e4m3fn")
-    return {k: tf.Variable(tf.cast(values, k)) for k in kinds}
+    values = np.random.default_rng(number).normal(size=(300, 400))
+    kinds = ("float32", "bfloat16", "complex64", "float8_e4m3fn", "int8")
+    tensors = {k: tf.cast(values, k) for k in kinds}
+    tensors["qint8"] = tf.bitcast(tensors["int8"], tf.qint8)
+    return {k: tf.Variable(tensor) for k, tensor in tensors.items()}
 
 
 def tables(tf, number):

@@ -20,13 +20,13 @@ from tensorflow.python.checkpoint import restore as tf_restore
 from tensorflow.python.training.saving import saveable_object_util
 
 from tensorbundle import dtypes
-from tensorbundle.checkpoint.adapters import Array, refusal
+from tensorbundle.checkpoint.adapters import refusal
 from tensorbundle.checkpoint.keys import VARIABLE_VALUE
 from tensorbundle.errors import RestoreMismatchError
 from tensorbundle.frameworks.tensorflow.graph import has_own_saver
 from tensorbundle.frameworks.tensorflow.resource_variable import resource_variable
 from tensorbundle.frameworks.tensorflow.stored_tensors import StoredTensors
-from tensorbundle.frameworks.tensorflow.values import as_tensor
+from tensorbundle.frameworks.tensorflow.values import with_dtype
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 from tensorbundle.variables import describe
 
@@ -138,12 +138,12 @@ class _Coordinator(tf_checkpoint._CheckpointRestoreCoordinator):  # type: ignore
         ]
         positions = [position for one in found for position in one.python_positions]
         # All is read before anything is changed.
-        arrays = self.stored.read([*(a.key for a in assignments), *map(_key_of, positions)])
+        read = self.stored.read([*(a.key for a in assignments), *map(_key_of, positions)])
         tensors = [self.stored.tensors(map(_wanted, s.specs)) for s in saveables]
         for position in positions:
-            position.trackable.deserialize(arrays[_key_of(position)].item())
+            position.trackable.deserialize(read[_key_of(position)].numpy())
         for assignment in assignments:
-            _assign(assignment.variable, arrays[assignment.key])
+            _assign(assignment.variable, read[assignment.key])
         for saveable, values in zip(saveables, tensors, strict=True):
             saveable.restore(values, restored_shapes=None)
         for one in found:
@@ -209,9 +209,8 @@ class _Position(tf_restore.CheckpointPosition):  # type: ignore[misc]
             values: dict[str, Any] = super().value_tensors(shape_and_slices)
             return values
         with tf.init_scope():
-            arrays = stored.read(a.checkpoint_key for a in attributes)
-            tensors = {a.name: as_tensor(arrays[a.checkpoint_key]) for a in attributes}
-        return {name: tf.identity(tensor) for name, tensor in tensors.items()}
+            read = stored.read(a.checkpoint_key for a in attributes)
+        return {a.name: tf.identity(read[a.checkpoint_key]) for a in attributes}
 
     def gather_ops_or_named_saveables(self) -> tuple[Any, Any, Any, Any]:
         """Tell what of an object is to be restored; variables go a way of their own."""
@@ -248,7 +247,7 @@ def _wanted(spec: Any) -> tuple[str, str, Any]:
     return name, part, spec.dtype
 
 
-def _assign(variable: Any, value: Array) -> None:
+def _assign(variable: Any, value: Any) -> None:
     # The variable's device is that of its handle.
-    tensor = as_tensor(value, variable.dtype)
+    tensor = with_dtype(value, variable.dtype)
     tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tensor)

@@ -14,14 +14,10 @@ from tensorbundle import reading
 from tensorbundle.bundle import Bundle, Entry
 from tensorbundle.checkpoint.adapters import Array
 from tensorbundle.errors import UnsupportedError
-from tensorbundle.frameworks.tensorflow.values import aligned_empty, as_tensor
+from tensorbundle.frameworks.tensorflow.values import Blank, as_tensor, blank, with_dtype
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 
 __all__ = ["StoredTensors", "local_path"]
-
-# From here on a tensor gets memory of its own: in one region with the others it would
-# keep all of that, for as long as a variable has it.
-_LARGE_BYTES = 1 << 16
 
 
 def local_path(path: Any) -> str | None:
@@ -44,6 +40,7 @@ class StoredTensors:
         self.prefix = prefix
         with _tensorflows_errors():
             self._bundle = Bundle(prefix)
+        self._shard_sizes: dict[int, int] = {}
 
     @staticmethod
     def of_objects(prefix: str) -> StoredTensors | None:
@@ -75,7 +72,7 @@ class StoredTensors:
 
     def get_tensor(self, name: str) -> Any:
         """Read one tensor; a scalar as what it is."""
-        return self.read([name])[name][()]
+        return self._arrays([name])[0][()]
 
     # ---- Reading --------------------------------------------------------------------------
 
@@ -90,16 +87,16 @@ class StoredTensors:
         entry = self._bundle.entry(name)
         return not entry.slices and entry.dtype_name != "variant"
 
-    def read(self, names: Iterable[str]) -> dict[str, Array]:
-        """Read tensors and compare their checksums."""
+    def read(self, names: Iterable[str]) -> dict[str, Any]:
+        """Read tensors, on the host, and compare their checksums."""
         wanted = list(dict.fromkeys(names))
-        if not wanted:
-            return {}
-        into = [_target(self._bundle.entry(name)) for name in wanted]
-        with _tensorflows_errors():
-            options = reading.read_options(verify=True)
-            arrays, _ = reading.read_tensors(self._core, wanted, options, into)
-        return dict(zip(wanted, arrays, strict=True))
+        entries = map(self._bundle.entry, wanted)
+        blanks = [self._blank(entry) for entry in entries]
+        arrays = self._arrays(wanted, [b.array if b is not None else None for b in blanks])
+        return {
+            name: b.tensor if b is not None else as_tensor(array)
+            for name, b, array in zip(wanted, blanks, arrays, strict=True)
+        }
 
     def tensors(self, wanted: Iterable[tuple[str, str, Any]]) -> list[Any]:
         """Read tensors, by name, slice and dtype; a slice of "" is all of it.
@@ -108,13 +105,37 @@ class StoredTensors:
         """
         wanted = list(wanted)
         ours = [not part and self.has_whole(name) for name, part, _ in wanted]
-        arrays = self.read(w[0] for w, is_ours in zip(wanted, ours, strict=True) if is_ours)
+        found = self.read(w[0] for w, is_ours in zip(wanted, ours, strict=True) if is_ours)
         return [
-            as_tensor(arrays[name], dtype)
+            with_dtype(found[name], dtype)
             if is_ours
             else self._by_tensorflow(name, part, dtype)
             for (name, part, dtype), is_ours in zip(wanted, ours, strict=True)
         ]
+
+    def _blank(self, entry: Entry) -> Blank | None:
+        # No memory is asked for what cannot be in the file; the core tells of that.
+        if entry.offset is None or entry.slices:
+            return None
+        if entry.offset + entry.size > self._shard_size(entry.shard_id):
+            return None
+        return blank(entry.shape, entry.dtype)
+
+    def _shard_size(self, shard: int) -> int:
+        if shard not in self._shard_sizes:
+            try:
+                size = os.stat(self._core.shard_path(shard)).st_size
+            except OSError:
+                size = 0
+            self._shard_sizes[shard] = size
+        return self._shard_sizes[shard]
+
+    def _arrays(self, names: list[str], into: list[Array | None] | None = None) -> list[Array]:
+        if not names:
+            return []
+        with _tensorflows_errors():
+            options = reading.read_options(verify=True, fresh=True)
+            return reading.read_tensors(self._core, names, options, into)[0]
 
     def _by_tensorflow(self, name: str, part: str, dtype: Any) -> Any:
         with tf.device("CPU:0"):
@@ -129,12 +150,6 @@ class StoredTensors:
     @functools.cached_property
     def _core(self) -> Any:
         return self._bundle._opened()
-
-
-def _target(entry: Entry) -> Array | None:
-    if entry.size < _LARGE_BYTES or entry.dtype == object:
-        return None
-    return aligned_empty(entry.shape, entry.dtype)
 
 
 @contextlib.contextmanager

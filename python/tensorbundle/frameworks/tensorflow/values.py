@@ -1,8 +1,9 @@
-"""Restored arrays as TensorFlow's tensors, without a copy where that is worth it."""
+"""Restored values as TensorFlow's tensors, without a copy where that is worth it."""
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tensorbundle.checkpoint.adapters import Array
 
-__all__ = ["as_tensor", "aligned_empty"]
+__all__ = ["Blank", "as_tensor", "blank", "with_dtype"]
 
 # TensorFlow computes on memory as if it began at such an address; it stops the process
 # where it does not.
@@ -22,12 +23,31 @@ _LEAST_SHARED_BYTES = 1 << 16
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
-def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Allocate an array that `as_tensor` need not copy, and that is freed on its own."""
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % _ALIGNMENT
-    return memory[begin : begin + size].view(dtype).reshape(shape)
+class Blank(NamedTuple):
+    """A tensor whose elements are still to be written, before anybody else gets it."""
+
+    tensor: Any
+    array: Array
+    """Its memory, which lives as long as the tensor."""
+
+
+def blank(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Blank | None:
+    """Make a large tensor to read into; ``None`` where a copy of what was read is as good.
+
+    The memory is TensorFlow's own, so a variable that takes the tensor goes on with it: to
+    memory of others it would write only a copy, at its first update.
+    """
+    if dtype.kind not in "fiucb" and dtype != _BFLOAT16:  # TensorFlow has no empty ones
+        return None
+    if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize < _LEAST_SHARED_BYTES:
+        return None
+    with tf.device("CPU:0"):
+        tensor = tf.raw_ops.Empty(shape=shape, dtype=tf.as_dtype(dtype), init=False)
+    view = np.asarray(tensor)
+    if view.flags.owndata:  # not its memory
+        return None
+    memory = memoryview((ctypes.c_ubyte * view.nbytes).from_address(view.ctypes.data))
+    return Blank(tensor, np.frombuffer(memory, dtype).reshape(shape))
 
 
 def as_tensor(value: Array, dtype: Any = None) -> Any:
@@ -51,7 +71,12 @@ def as_tensor(value: Array, dtype: Any = None) -> Any:
         shared = tf.experimental.dlpack.from_dlpack(value.view(np.uint16).__dlpack__())
     else:
         shared = tf.experimental.dlpack.from_dlpack(value.__dlpack__())
-    return shared if shared.dtype == wanted else tf.bitcast(shared, wanted)
+    return with_dtype(shared, wanted)
+
+
+def with_dtype(tensor: Any, dtype: Any) -> Any:
+    """Give a tensor of the same bytes: of quantized numbers, for example."""
+    return tensor if tensor.dtype == dtype else tf.bitcast(tensor, dtype)
 
 
 def _can_be_shared(value: Array) -> bool:
