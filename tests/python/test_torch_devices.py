@@ -84,6 +84,37 @@ def test_save_takes_tensors_of_devices_too(torch, prefix, pretend):
         assert tb.load(prefix, [f"nested/{name}"])[f"nested/{name}"].tobytes() == bits(tensor)
 
 
+@pytest.mark.parametrize("blocking", [True, False])
+def test_checkpoints_of_objects_take_tensors_of_devices_piece_by_piece(
+    torch, prefix, pretend, monkeypatch, staging, blocking
+):
+    monkeypatch.setattr(
+        "tensorbundle.frameworks.torch.graph.is_elsewhere", staging.is_elsewhere
+    )
+    model = torch.nn.Linear(1000, 600)
+    model.register_buffer("steps", torch.tensor(7))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 1000)).sum().backward()
+    optimizer.step()
+    expected = {n: t.clone() for n, t in model.state_dict().items()}
+    moments = optimizer.state[model.weight]["exp_avg"].clone()
+    seen = []
+    lane = staging.HostLane
+    monkeypatch.setattr(staging, "HostLane", lambda: seen.append(1) or lane())
+    monkeypatch.setattr(staging._lanes, "_free", {})
+    checkpoint = tb.Checkpoint(model=model, optimizer=optimizer)
+    done = checkpoint.write(prefix, blocking=blocking)
+    with torch.no_grad():
+        for tensor in (model.weight, model.steps, optimizer.state[model.weight]["exp_avg"]):
+            tensor.zero_()
+    if not blocking:
+        done.result()
+    assert seen
+    checkpoint.read(prefix).assert_consumed()
+    assert all(torch.equal(t, expected[n]) for n, t in model.state_dict().items())
+    assert torch.equal(optimizer.state[model.weight]["exp_avg"], moments)
+
+
 def test_a_background_save_has_the_values_of_the_call(tbt, torch, prefix, pretend):
     tensor = torch.ones(3 * MIB)
     with tb.AsyncSaver() as saver:

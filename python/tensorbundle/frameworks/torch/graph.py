@@ -24,6 +24,7 @@ from tensorbundle.checkpoint.containers import (
     StateDictContainer,
     new_state,
 )
+from tensorbundle.frameworks.torch.staging import is_elsewhere
 from tensorbundle.frameworks.torch.views import as_tensor, as_view
 
 __all__ = ["graph_adapter"]
@@ -33,7 +34,9 @@ class TorchLeaf(Leaf):
     """A tensor, filled in place, on whichever device it is."""
 
     def tensor(self) -> Any:
-        return self.obj if self.obj.device.type == "cpu" else self.obj.detach().cpu()
+        # Large ones of other devices go through pinned memory as they are written.
+        one = self.obj.numel() == 1 and is_elsewhere(self.obj)
+        return self.obj.detach().cpu() if one else self.obj
 
     def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         view = as_view(torch.empty(0, dtype=self.obj.dtype))
