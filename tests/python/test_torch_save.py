@@ -295,7 +295,7 @@ BAD = {
         lambda t: t.quantize_per_tensor(t.ones(4), 0.1, 0, t.qint8),
         "int_repr",
     ),
-    "nested": (lambda t: t.nested.nested_tensor([t.ones(2), t.ones(3)]), ""),
+    "nested": (lambda t: t.nested.nested_tensor([t.ones(2), t.ones(3)]), "unbind"),
     "lazy": (lambda t: t.nn.LazyLinear(2).weight, "no values yet"),
     "cyclic": (lambda t: cyclic(), "contains it"),
     "deep": (lambda t: deep(), "100 containers deep"),

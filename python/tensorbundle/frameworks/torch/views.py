@@ -83,6 +83,8 @@ def check_dense(tensor: torch.Tensor) -> None:
     """Raise TypeError for a tensor that has no plain bytes, here or on a device."""
     if tensor.is_quantized:
         raise TypeError("a quantized tensor; save .int_repr(), its scale and its zero point")
+    if tensor.is_nested:
+        raise TypeError("a nested tensor; save the list .unbind() gives")
     if tensor.layout != torch.strided:
         raise TypeError(f"a tensor of layout {tensor.layout}; save .to_dense() or its parts")
     if tensor.is_meta:
