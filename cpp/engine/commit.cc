@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "engine/index_writer.h"
 #include "format/naming.h"
 
 namespace tensorbundle::engine {
@@ -125,15 +126,28 @@ Result<uint64_t> Publication::AdoptShard(uint32_t shard, const std::string& path
   return file->size();
 }
 
-Result<std::unique_ptr<io::WritableFile>> Publication::CreateIndex() {
-  return CreateSmall(format::IndexPath(prefix_));
+Status Publication::FinishShard(io::WritableFile& file, uint64_t size) const {
+  TB_RETURN_IF_ERROR(file.Truncate(size));
+  return SyncAndClose(file);
 }
 
-Result<std::unique_ptr<io::WritableFile>> Publication::CreateFingerprints() {
+Result<uint64_t> Publication::WriteIndex(const IndexFill& fill,
+                                         checksum::Fingerprinter* fingerprinter) {
+  TB_ASSIGN_OR_RETURN(const auto file, CreateSmall(format::IndexPath(prefix_)));
+  IndexWriter index(*file, fingerprinter);
+  TB_RETURN_IF_ERROR(fill(index));
+  TB_RETURN_IF_ERROR(index.Finish());
+  TB_RETURN_IF_ERROR(SyncAndClose(*file));
+  return index.size();
+}
+
+Status Publication::WriteFingerprints(Bytes content) {
   const std::string final_path = format::FingerprintsPath(prefix_);
   // Replaced, not removed.
   std::erase(old_files_, io::JoinPath(directory_, io::BaseNameOf(final_path)));
-  return CreateSmall(final_path);
+  TB_ASSIGN_OR_RETURN(const auto file, CreateSmall(final_path));
+  TB_RETURN_IF_ERROR(file->WriteAt(0, content));
+  return SyncAndClose(*file);
 }
 
 Result<std::unique_ptr<io::WritableFile>> Publication::CreateSmall(
@@ -169,6 +183,11 @@ Status Publication::Commit() {
         storage_.Rename(unfinished_[i].temporary_path, unfinished_[i].final_path));
   }
   return SyncDirectory();
+}
+
+Status Publication::SyncAndClose(io::WritableFile& file) const {
+  if (durability_ != Durability::kNone) TB_RETURN_IF_ERROR(file.Sync());
+  return file.Close();
 }
 
 Status Publication::SyncDirectory() {

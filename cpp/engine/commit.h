@@ -29,21 +29,26 @@
 //
 // Ownership: a Publication borrows the storage and owns the lock.
 //
-// Threads: one thread, but for CreateShard() and what its files allow.
+// Threads: one thread, but for CreateShard(), FinishShard() and what their files allow.
 
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/result.h"
 #include "base/status.h"
+#include "checksum/fingerprint.h"
 #include "io/storage.h"
 
 namespace tensorbundle::engine {
+
+class IndexWriter;
 
 // kNone leaves out every sync: what a crash leaves is then the file system's choice,
 // but a reader still never sees half a bundle.
@@ -53,6 +58,9 @@ enum class Durability : uint8_t { kFull, kNone };
 //
 // Errors: kLocked  a save of this prefix is under way
 Result<std::unique_ptr<io::Lock>> LockBundle(io::Storage& storage, const std::string& prefix);
+
+// Adds all that an index has, the header first.
+using IndexFill = std::function<Status(IndexWriter& index)>;
 
 class Publication {
  public:
@@ -79,19 +87,25 @@ class Publication {
   //         kSystem  io::IsLinkRefusal(): the bytes have to be written anew, by CreateShard()
   Result<uint64_t> AdoptShard(uint32_t shard, const std::string& path);
 
-  // Steps 4 and 5.  REQUIRES: every shard is written, synced and closed
+  // The rest of step 3, of a shard whose bytes are written: what lies behind `size` is cut
+  // off.  May be called by several threads at once.
+  Status FinishShard(io::WritableFile& file, uint64_t size) const;
+
+  // Steps 4 and 5.  REQUIRES: every shard is finished or adopted
   Status PublishShards();
 
-  // Step 6, to be filled by the caller, and the rest.
-  Result<std::unique_ptr<io::WritableFile>> CreateIndex();
-  // Step 6, where there are to be any.  REQUIRES: called after CreateIndex()
-  Result<std::unique_ptr<io::WritableFile>> CreateFingerprints();
-  // Step 6's renames, and step 7.  REQUIRES: what was created is written, synced and closed
+  // Step 6 of the index, but for its rename.  Returns its size in bytes.  All bytes of the
+  // file also go to `fingerprinter`, unless it is null.
+  //
+  // Errors: those of `fill`, of IndexWriter, of the storage
+  Result<uint64_t> WriteIndex(const IndexFill& fill,
+                              checksum::Fingerprinter* fingerprinter = nullptr);
+  // Likewise of the fingerprints, where there are to be any.  REQUIRES: the index is written
+  Status WriteFingerprints(Bytes content);
+  // Step 6's renames, and step 7.  REQUIRES: the index is written
   Status Commit();
   // Step 8.  Removing large files takes a while on some file systems.
   void RemoveReplaced();
-
-  Durability durability() const { return durability_; }
 
  private:
   Publication(io::Storage& storage, std::string prefix, Durability durability);
@@ -101,6 +115,7 @@ class Publication {
   Status LookAround(uint32_t num_shards);
   Result<std::unique_ptr<io::WritableFile>> CreateSmall(const std::string& final_path);
   void Remember(const std::string& temporary_path, const std::string& final_path);
+  Status SyncAndClose(io::WritableFile& file) const;
   Status SyncDirectory();
 
   io::Storage& storage_;

@@ -55,9 +55,4 @@ Status RunExtents(io::Storage& storage, const ExtentRun& run, const SaveOptions&
   return status;
 }
 
-Status SyncAndClose(io::WritableFile& file, Durability durability) {
-  if (durability != Durability::kNone) TB_RETURN_IF_ERROR(file.Sync());
-  return file.Close();
-}
-
 }  // namespace tensorbundle::engine

@@ -10,7 +10,6 @@
 #include <functional>
 
 #include "base/status.h"
-#include "engine/commit.h"
 #include "engine/extent_writer.h"
 #include "engine/thread_pool.h"
 #include "engine/writer.h"
@@ -35,8 +34,5 @@ struct ExtentRun {
 // Errors: kCancelled, whatever a job returns
 Status RunExtents(io::Storage& storage, const ExtentRun& run, const SaveOptions& options,
                   const ExtentJob& job, SaveReport& report);
-
-// The end of every new file.
-Status SyncAndClose(io::WritableFile& file, Durability durability);
 
 }  // namespace tensorbundle::engine

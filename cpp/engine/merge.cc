@@ -203,27 +203,28 @@ class MergeOperation {
 
   Status CreateEmptyShard() {
     TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateShard(0));
-    TB_RETURN_IF_ERROR(file->Sync());
-    return file->Close();
+    return publication_->FinishShard(*file, 0);
   }
 
   Status WriteIndex() {
-    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateIndex());
-    IndexWriter index(*file);
+    TB_ASSIGN_OR_RETURN(
+        const uint64_t size,
+        publication_->WriteIndex([this](IndexWriter& index) { return FillIndex(index); }));
+    report_.file_bytes += size;
+    return Status();
+  }
+
+  Status FillIndex(IndexWriter& index) {
     format::Header header = bundles_.front()->header();
     header.num_shards = publication_->num_shards();
     TB_RETURN_IF_ERROR(index.AddHeader(header));
-    TB_RETURN_IF_ERROR(
-        ForEachEntry(bundles_, [&](size_t source, std::string_view key, format::Entry& entry) {
-          if (entry.slices.empty()) {
-            entry.shard_id = sources_[source].shards.at(entry.shard_id).number;
-          }
-          return index.Add(key, entry);
-        }));
-    TB_RETURN_IF_ERROR(index.Finish());
-    report_.file_bytes += index.size();
-    TB_RETURN_IF_ERROR(file->Sync());
-    return file->Close();
+    return ForEachEntry(bundles_,
+                        [&](size_t source, std::string_view key, format::Entry& entry) {
+                          if (entry.slices.empty()) {
+                            entry.shard_id = sources_[source].shards.at(entry.shard_id).number;
+                          }
+                          return index.Add(key, entry);
+                        });
   }
 
   // The destination's files were the publication's to replace, where it is a source.

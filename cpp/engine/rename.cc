@@ -103,18 +103,6 @@ class RenamedIndex {
   Renames old_names_;  // by the new ones
 };
 
-// REQUIRES: the bundle is locked
-Result<uint64_t> WriteIndex(Publication& publication, const RenamedIndex& renamed) {
-  TB_ASSIGN_OR_RETURN(const auto file, publication.CreateIndex());
-  IndexWriter index(*file);
-  TB_RETURN_IF_ERROR(renamed.WriteTo(index));
-  TB_RETURN_IF_ERROR(index.Finish());
-  TB_RETURN_IF_ERROR(file->Sync());
-  TB_RETURN_IF_ERROR(file->Close());
-  TB_RETURN_IF_ERROR(publication.Commit());
-  return index.size();
-}
-
 }  // namespace
 
 Result<RenameReport> Rename(const std::shared_ptr<io::Storage>& storage,
@@ -130,7 +118,10 @@ Result<RenameReport> Rename(const std::shared_ptr<io::Storage>& storage,
   RenameReport report;
   report.num_tensors = renamed.num_tensors();
   report.num_renamed = renames.size();
-  TB_ASSIGN_OR_RETURN(report.index_bytes, WriteIndex(*publication, renamed));
+  TB_ASSIGN_OR_RETURN(report.index_bytes, publication->WriteIndex([&](IndexWriter& index) {
+    return renamed.WriteTo(index);
+  }));
+  TB_RETURN_IF_ERROR(publication->Commit());
   return report;
 }
 

@@ -27,9 +27,7 @@ Result<uint64_t> CopyShard(io::Storage& storage, const std::string& path, uint32
     const uint64_t whole = AlignUp(count, target->granule().offset);
     TB_RETURN_IF_ERROR(target->WriteAt(offset, buffer.bytes().first(whole)));
   }
-  TB_RETURN_IF_ERROR(target->Truncate(size));
-  TB_RETURN_IF_ERROR(target->Sync());
-  TB_RETURN_IF_ERROR(target->Close());
+  TB_RETURN_IF_ERROR(publication.FinishShard(*target, size));
   return size;
 }
 

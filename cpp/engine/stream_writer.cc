@@ -381,10 +381,7 @@ Status StreamWriter::FinishShards(Observer* observer) {
   return RunJobs(
       open.size(),
       [&](size_t index, JobContext&) -> Status {
-        Shard& shard = *open[index];
-        TB_RETURN_IF_ERROR(shard.file->Truncate(shard.end));
-        TB_RETURN_IF_ERROR(SyncAndClose(*shard.file, options_.durability));
-        return Status();
+        return publication_->FinishShard(*open[index]->file, open[index]->end);
       },
       run);
 }
@@ -397,15 +394,14 @@ Status StreamWriter::WriteIndex() {
     entry.slices = parts.set.slices();
     entries_.emplace(name, std::move(entry));
   }
-  TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateIndex());
-  IndexWriter index(*file);
-  format::Header header;
-  header.num_shards = publication_->num_shards();
-  TB_RETURN_IF_ERROR(index.AddHeader(header));
-  for (const auto& [key, entry] : entries_) TB_RETURN_IF_ERROR(index.Add(key, entry));
-  TB_RETURN_IF_ERROR(index.Finish());
-  report_.file_bytes += index.size();
-  return SyncAndClose(*file, options_.durability);
+  const auto fill = [this](IndexWriter& index) -> Status {
+    TB_RETURN_IF_ERROR(index.AddHeader({.num_shards = publication_->num_shards()}));
+    for (const auto& [key, entry] : entries_) TB_RETURN_IF_ERROR(index.Add(key, entry));
+    return Status();
+  };
+  TB_ASSIGN_OR_RETURN(const uint64_t size, publication_->WriteIndex(fill));
+  report_.file_bytes += size;
+  return Status();
 }
 
 void StreamWriter::Abort() {

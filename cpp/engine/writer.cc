@@ -181,7 +181,7 @@ class SaveOperation {
     const std::unique_ptr<io::WritableFile> written = shard.FinishJob();
     if (written == nullptr) return Status();
     const StageTimer timer(sync_seconds);
-    return FinishShard(extent.shard, *written);
+    return publication_->FinishShard(*written, plan_.shards[extent.shard].size);
   }
 
   Result<std::unique_ptr<io::WritableFile>> OpenShard(uint32_t index, double& seconds) {
@@ -199,11 +199,6 @@ class SaveOperation {
     return shard.size / 2 <= bytes ? file.Allocate(shard.size) : Status();
   }
 
-  Status FinishShard(uint32_t index, io::WritableFile& file) {
-    TB_RETURN_IF_ERROR(file.Truncate(plan_.shards[index].size));
-    return SyncAndClose(file, options_.durability);
-  }
-
   // The checksum of each tensor: of its parts, one after the other.
   std::vector<checksum::Crc32c> CombineChecksums() {
     std::vector<checksum::Crc32c> crcs(tensors_.size());
@@ -216,14 +211,23 @@ class SaveOperation {
   }
 
   Status WriteIndex(const std::vector<uint32_t>& by_name) {
-    const std::vector<checksum::Crc32c> crcs = CombineChecksums();
-    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateIndex());
     std::optional<checksum::Fingerprinter> fingerprinter;
     if (incremental_ != nullptr) fingerprinter = incremental_->StartIndex();
-    IndexWriter index(*file, fingerprinter.has_value() ? &*fingerprinter : nullptr);
-    format::Header header;
-    header.num_shards = publication_->num_shards();
-    TB_RETURN_IF_ERROR(index.AddHeader(header));
+    TB_ASSIGN_OR_RETURN(
+        const uint64_t size,
+        publication_->WriteIndex([&](IndexWriter& index) { return FillIndex(by_name, index); },
+                                 fingerprinter.has_value() ? &*fingerprinter : nullptr));
+    report_.file_bytes += size;
+    if (!fingerprinter.has_value()) return Status();
+    report_.incremental_reason = incremental_->reason();
+    const std::string list = incremental_->Encode(size, fingerprinter->value());
+    report_.file_bytes += list.size();
+    return publication_->WriteFingerprints(AsBytes(list));
+  }
+
+  Status FillIndex(const std::vector<uint32_t>& by_name, IndexWriter& index) {
+    const std::vector<checksum::Crc32c> crcs = CombineChecksums();
+    TB_RETURN_IF_ERROR(index.AddHeader({.num_shards = publication_->num_shards()}));
     format::Entry entry;  // one for all, for its memory
     for (const uint32_t i : by_name) {
       if (i >= tensors_.size()) {
@@ -234,19 +238,7 @@ class SaveOperation {
       SetEntry(i, crcs[i], entry);
       TB_RETURN_IF_ERROR(index.Add(tensors_[i].name, entry));
     }
-    TB_RETURN_IF_ERROR(index.Finish());
-    report_.file_bytes += index.size();
-    TB_RETURN_IF_ERROR(SyncAndClose(*file, options_.durability));
-    if (!fingerprinter.has_value()) return Status();
-    report_.incremental_reason = incremental_->reason();
-    return WriteFingerprints(incremental_->Encode(index.size(), fingerprinter->value()));
-  }
-
-  Status WriteFingerprints(const std::string& content) {
-    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateFingerprints());
-    TB_RETURN_IF_ERROR(file->WriteAt(0, AsBytes(content)));
-    report_.file_bytes += content.size();
-    return SyncAndClose(*file, options_.durability);
+    return Status();
   }
 
   void SetEntry(uint32_t index, checksum::Crc32c crc, format::Entry& entry) const {

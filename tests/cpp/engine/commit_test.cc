@@ -129,7 +129,8 @@ TEST(CommitTest, AnAbandonedPublicationLeavesNothing) {
     ASSERT_TRUE(publication.ok());
     ASSERT_TRUE((*publication)->CreateShard(0).ok());
     ASSERT_TRUE((*publication)->PublishShards().ok());
-    ASSERT_TRUE((*publication)->CreateIndex().ok());
+    const auto stop = [](IndexWriter&) { return Status(Code::kCancelled, "half-way"); };
+    EXPECT_EQ((*publication)->WriteIndex(stop).status().code(), Code::kCancelled);
   }
   EXPECT_TRUE(ListSorted(*storage, ".").empty());
 }
