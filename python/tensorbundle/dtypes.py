@@ -14,14 +14,17 @@ import numpy as np
 from tensorbundle.core import _core
 
 __all__ = [
+    "KINDS",
     "NAMES",
     "NUMBERS",
     "STRING",
     "TO_NUMPY",
     "TF_NAMES",
     "VARIANT",
+    "as_loaded",
     "number_of",
     "numpy_dtype",
+    "shown",
 ]
 
 STRING: Final = 7
@@ -48,6 +51,11 @@ NUMBERS: Final[dict[np.dtype[Any], int]] = {
     TO_NUMPY[number]: number for number in TO_NUMPY if NAMES[number] not in _PLAIN
 }
 
+# The kinds of dtypes, as NumPy's letters, that a value of Python's own can be taken from.
+KINDS: Final[dict[type, str]] = {
+    bool: "b", int: "iu", float: "f", complex: "c", str: "O", bytes: "O",
+}  # fmt: skip
+
 
 def number_of(dtype: np.dtype[Any]) -> int | None:
     """Give the DataType number of a fixed-size dtype in either byte order, or ``None``."""
@@ -60,3 +68,17 @@ def number_of(dtype: np.dtype[Any]) -> int | None:
 def numpy_dtype(number: int) -> np.dtype[Any]:
     """Give the dtype of the arrays that `load` makes; strings come as objects."""
     return TO_NUMPY.get(number, np.dtype(object))
+
+
+def as_loaded(dtype: np.dtype[Any], number: int | None = None) -> np.dtype[Any]:
+    """Give the dtype that `load` has for a tensor saved from an array of `dtype`.
+
+    `number` is its DataType, where the array's dtype does not tell.
+    """
+    found = number_of(dtype) if number is None else number
+    return np.dtype(object) if found is None else numpy_dtype(found)
+
+
+def shown(dtype: np.dtype[Any]) -> str:
+    """Name a dtype, as `load` has it, in a message."""
+    return "string" if dtype.kind == "O" else str(dtype)

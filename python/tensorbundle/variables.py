@@ -53,9 +53,8 @@ class Variable:
         if not (self._has_size_of(shape) if reshape else self._takes_shape(shape)):
             faults.append(f"shape {shape} in the checkpoint, {self.shape} here")
         if dtype != self.dtype:
-            faults.append(
-                f"dtype {_shown(dtype)} in the checkpoint, {_shown(self.dtype)} here"
-            )
+            stored, own = dtypes.shown(dtype), dtypes.shown(self.dtype)
+            faults.append(f"dtype {stored} in the checkpoint, {own} here")
         return " and ".join(faults) or None
 
     def put(self, array: Array) -> Any:
@@ -92,7 +91,7 @@ def as_variable(value: Any) -> Variable:
     if found is not None:
         return found
     array, number, _ = _tensors.as_view(value)
-    return Variable(value, array.shape, _as_loaded(array.dtype, number), None)
+    return Variable(value, array.shape, dtypes.as_loaded(array.dtype, number), None)
 
 
 def named_variables(target: Any) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _name_of(value: Any) -> str:
 
 
 def _of_array(array: Array) -> Variable:
-    dtype = _as_loaded(array.dtype, None)
+    dtype = dtypes.as_loaded(array.dtype)
     if array.dtype.kind in "SUT":  # of one width each: longer strings would be cut
         return Variable(array, array.shape, dtype, None)
     refusal = None if array.flags.writeable else "a read-only array"
@@ -165,12 +164,6 @@ def _of_array(array: Array) -> Variable:
     return Variable(array, array.shape, dtype, assign, memory, refusal)
 
 
-def _as_loaded(dtype: np.dtype[Any], number: int | None) -> np.dtype[Any]:
-    """Give the dtype that `load` has for a tensor saved from such an array."""
-    found = dtypes.number_of(dtype) if number is None else number
-    return np.dtype(object) if found is None else dtypes.numpy_dtype(found)
-
-
 def _as_text(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
 
@@ -180,7 +173,3 @@ def _size(shape: Shape) -> int:
     for extent in shape:
         size *= extent or 0
     return size
-
-
-def _shown(dtype: np.dtype[Any]) -> str:
-    return "string" if dtype.kind == "O" else str(dtype)

@@ -174,8 +174,7 @@ class Leaf(Adapter):
     def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Give what a stored tensor must have."""
         view = _tensors.as_view(self.tensor())
-        number = view.number or dtypes.number_of(view.array.dtype) or dtypes.STRING
-        return view.array.shape, dtypes.numpy_dtype(number)
+        return view.array.shape, dtypes.as_loaded(view.array.dtype, view.number)
 
     def refusal(self, attribute: Attribute, entry: Entry) -> str | None:
         shape, dtype = self.shape_and_dtype()
@@ -203,12 +202,10 @@ def refusal(entry: Entry, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str |
     if entry.shape != shape:
         faults.append(f"shape {entry.shape} in the checkpoint, {shape} here")
     if entry.dtype != dtype:
-        faults.append(f"dtype {entry.dtype_name} in the checkpoint, {_shown(dtype)} here")
+        faults.append(
+            f"dtype {entry.dtype_name} in the checkpoint, {dtypes.shown(dtype)} here"
+        )
     return " and ".join(faults) or None
-
-
-def _shown(dtype: np.dtype[Any]) -> str:
-    return "string" if dtype.kind == "O" else str(dtype)
 
 
 class Container(Adapter):

@@ -24,9 +24,6 @@ __all__ = [
 
 SCALARS = (bool, int, float, complex, str, bytes, np.generic)
 
-# By the first of a scalar's classes: kinds of stored dtypes that it can take.
-_KINDS = {bool: "b", int: "iu", float: "f", complex: "c", str: "O", bytes: "O"}
-
 
 class ArrayLeaf(Leaf):
     """A NumPy array, filled in place; one that is read-only is replaced."""
@@ -47,9 +44,7 @@ class ArrayLeaf(Leaf):
         return array if ready else None
 
     def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        number = dtypes.number_of(self.obj.dtype.newbyteorder("="))
-        kind = np.dtype(object) if number is None else dtypes.numpy_dtype(number)
-        return self.obj.shape, kind
+        return self.obj.shape, dtypes.as_loaded(self.obj.dtype)
 
     def set_value(self, value: Array) -> None:
         self.obj[...] = self._like(value)
@@ -80,7 +75,7 @@ class ScalarLeaf(Leaf):
             return super().refusal(attribute, entry)
         if entry.shape != ():
             return f"shape {entry.shape} in the checkpoint, () here"
-        kind = next(_KINDS[cls] for cls in type(self.obj).__mro__ if cls in _KINDS)
+        kind = next(dtypes.KINDS[c] for c in type(self.obj).__mro__ if c in dtypes.KINDS)
         stored = "f" if entry.dtype.kind == "V" else entry.dtype.kind
         if stored not in kind:
             return (

@@ -18,11 +18,7 @@ __all__ = ["Wanted", "describe", "is_key", "stored", "wanted_as", "wanted_by"]
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
-# The kinds of plain values, and the dtypes that they are stored in.
-_SCALARS: Final[dict[type, str]] = {
-    bool: "b", int: "iu", float: "f", complex: "c", str: "O", bytes: "O",
-}  # fmt: skip
-_SCALAR_NAMES: Final = {kind.__name__: kind for kind in _SCALARS}
+_SCALAR_NAMES: Final = {kind.__name__: kind for kind in dtypes.KINDS}
 
 
 def is_key(value: Any) -> bool:
@@ -42,7 +38,7 @@ def stored(value: Any, path: str) -> Any:
         return value  # which is refused by whoever wants its bytes
     if isinstance(value, jax.Array):
         return in_parts(jax.random.key_data(value) if is_key(value) else value)
-    if isinstance(value, (np.ndarray, np.generic)) or type(value) in _SCALARS:
+    if isinstance(value, (np.ndarray, np.generic)) or type(value) in dtypes.KINDS:
         return value
     raise TypeError(
         f"{path}: a {type(value).__module__}.{type(value).__qualname__} is neither an array "
@@ -111,10 +107,10 @@ def wanted_by(name: str, path: str, like: Any) -> Wanted:
         shape, dtype = tuple(like.shape), np.dtype(like.dtype)
         return Wanted(name, _itself, True, shape, dtype, sharding=sharding)
     if isinstance(like, np.ndarray):
-        return Wanted(name, _itself, False, like.shape, _dtype_of(like))
+        return Wanted(name, _itself, False, like.shape, dtypes.as_loaded(like.dtype))
     if isinstance(like, np.generic):
-        return Wanted(name, _element, False, (), _dtype_of(np.asarray(like)))
-    if type(like) in _SCALARS:
+        return Wanted(name, _element, False, (), dtypes.as_loaded(like.dtype))
+    if type(like) in dtypes.KINDS:
         return _scalar(name, type(like))
     raise TypeError(
         f"{path}: cannot load a {type(like).__module__}.{type(like).__qualname__}; `like` has "
@@ -183,13 +179,7 @@ def _scalar(name: str, kind: type) -> Wanted:
             return value.decode("utf-8", "surrogateescape")
         return kind(value)
 
-    return Wanted(name, make, False, (), kinds=_SCALARS[kind])
-
-
-def _dtype_of(array: Array) -> np.dtype[Any]:
-    """Give the dtype that an array has when it is loaded: ``object`` for strings."""
-    number = dtypes.number_of(array.dtype)
-    return np.dtype(object) if number is None else dtypes.numpy_dtype(number)
+    return Wanted(name, make, False, (), kinds=dtypes.KINDS[kind])
 
 
 def _itself(array: Any) -> Any:

@@ -25,8 +25,7 @@ class KerasLeaf(Leaf):
 
     def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         view = tensors.as_view(self.obj.value)
-        number = view.number or dtypes.number_of(view.array.dtype) or 0
-        return view.array.shape, dtypes.numpy_dtype(number)
+        return view.array.shape, dtypes.as_loaded(view.array.dtype, view.number)
 
     def set_value(self, value: Array) -> None:
         self.obj.assign(np.array(value))

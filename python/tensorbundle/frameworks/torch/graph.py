@@ -41,8 +41,7 @@ class TorchLeaf(Leaf):
     def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         view = as_view(torch.empty(0, dtype=self.obj.dtype))
         assert view is not None
-        number = view.number or dtypes.number_of(view.array.dtype) or 0
-        return tuple(self.obj.shape), dtypes.numpy_dtype(number)
+        return tuple(self.obj.shape), dtypes.as_loaded(view.array.dtype, view.number)
 
     def target(self) -> Any:
         if self.obj.device.type != "cpu" or type(self.obj) not in _DENSE_TYPES:
