@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from tensorbundle.cli.argument_types import positive, tolerance
 from tensorbundle.cli.bench.arguments import add_bench, add_doctor
 from tensorbundle.cli.errors import (
     EXPECTED,
@@ -175,7 +176,7 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="default: one per processor"
+        "--threads", type=positive, metavar="N", help="default: one per processor"
     )
 
 
@@ -192,10 +193,10 @@ def _add_diff(commands: Any) -> None:
         help="compare the numbers of tensors that the checksums do not tell to be the same",
     )  # fmt: skip
     parser.add_argument(
-        "--rtol", type=_tolerance, default=0.0, metavar="R",
+        "--rtol", type=tolerance, default=0.0, metavar="R",
         help="with --values: numbers are the same where |a - b| <= ATOL + RTOL * |b|",
     )  # fmt: skip
-    parser.add_argument("--atol", type=_tolerance, default=0.0, metavar="A", help="see --rtol")
+    parser.add_argument("--atol", type=tolerance, default=0.0, metavar="A", help="see --rtol")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -241,26 +242,10 @@ def _add_demo(commands: Any) -> None:
         "--dir", default=".", help="where to write; all is removed again (default: here)"
     )
     parser.add_argument(
-        "--runs", type=_positive, default=3, help="of each, interleaved (default: %(default)s)"
+        "--runs", type=positive, default=3, help="of each, interleaved (default: %(default)s)"
     )
     parser.add_argument(
         "--peers", default="auto", metavar="auto|none|LIST",
         help="compare with: torch,safetensors,tensorflow (default: those installed)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _tolerance(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of 0 or more, not {text!r}")
-    return number
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) < 2**31):
-        raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
-    return int(text)

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tensorbundle.cli.argument_types import positive
+
 __all__ = ["add_bench", "add_doctor"]
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -47,14 +49,14 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--backends", type=_list_of(str), metavar="LIST",
         help="of: buffered, direct, uring, memory (default: all that the path supports)",
     )  # fmt: skip
-    group.add_argument("--shards", type=_list_of(_positive), metavar="LIST", help="data files")
-    group.add_argument("--threads", type=_list_of(_positive), metavar="LIST")
+    group.add_argument("--shards", type=_list_of(positive), metavar="LIST", help="data files")
+    group.add_argument("--threads", type=_list_of(positive), metavar="LIST")
     group.add_argument(
         "--block-sizes", type=_list_of(_block_size), metavar="LIST",
         help="bytes per request: multiples of 64k; k, m and g are powers of 1024",
     )  # fmt: skip
     group.add_argument(
-        "--queue-depths", type=_list_of(_positive), metavar="LIST",
+        "--queue-depths", type=_list_of(positive), metavar="LIST",
         help="requests in flight per thread, of uring",
     )  # fmt: skip
 
@@ -62,7 +64,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
 def _add_how(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it is measured")
     group.add_argument(
-        "--runs", type=_positive, default=3, metavar="N",
+        "--runs", type=positive, default=3, metavar="N",
         help="of each, interleaved (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
@@ -108,12 +110,6 @@ def _list_of(item: Callable[[str], T]) -> Callable[[str], list[T]]:
         return list(dict.fromkeys(item(part.strip()) for part in text.split(",")))
 
     return parse
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) < 2**31):
-        raise argparse.ArgumentTypeError(f"must be a positive number, not {text!r}")
-    return int(text)
 
 
 def _size_in_gb(text: str) -> float:
