@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["make_pool", "touch_all", "warm_memory"]
+__all__ = ["make_pool", "touch_all", "touched_memory", "warm_memory"]
 
 Array = np.ndarray[Any, Any]
 
@@ -20,11 +20,22 @@ def make_pool(num_bytes: int, *, huge_pages: bool = True) -> Array:
     not.
     """
     size = max(64, num_bytes // 64 * 64)
-    mapping = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # else shared memory
-    mapping.madvise(mmap.MADV_HUGEPAGE if huge_pages else mmap.MADV_NOHUGEPAGE)
-    pool = np.frombuffer(mapping, dtype=np.float32)
+    pool = np.frombuffer(_fresh_memory(size, huge_pages), dtype=np.float32)
     np.random.default_rng(0).standard_normal(out=pool, dtype=np.float32)
     return pool
+
+
+def touched_memory(num_bytes: int) -> mmap.mmap:
+    """Make memory whose pages are there before a clock starts."""
+    memory = _fresh_memory(num_bytes, huge_pages=True)
+    np.frombuffer(memory, dtype=np.uint8)[:: mmap.PAGESIZE].fill(1)
+    return memory
+
+
+def _fresh_memory(num_bytes: int, huge_pages: bool) -> mmap.mmap:
+    memory = mmap.mmap(-1, num_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # else shared
+    memory.madvise(mmap.MADV_HUGEPAGE if huge_pages else mmap.MADV_NOHUGEPAGE)
+    return memory
 
 
 def warm_memory(num_bytes: int) -> None:

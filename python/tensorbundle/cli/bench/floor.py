@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import mmap
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tensorbundle.cli.machine import num_processors
+from tensorbundle.cli.memory import touched_memory
 
 __all__ = ["copy_seconds", "read_seconds", "write_seconds"]
 
@@ -62,7 +62,7 @@ def read_seconds(path: str, *, direct: bool) -> float:
     try:
         size = os.fstat(descriptor).st_size
         num_threads = _DEPTH if direct else num_processors()
-        buffers = [_buffer() for _ in range(num_threads)]
+        buffers = [touched_memory(_REQUEST) for _ in range(num_threads)]
 
         def read(begin: int, end: int) -> None:
             # Which buffer matters to nobody: a list's pop is one step under the GIL.
@@ -125,10 +125,3 @@ def _reserve(descriptor: int, size: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
-
-
-def _buffer() -> mmap.mmap:
-    buffer = mmap.mmap(-1, _REQUEST, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    buffer.madvise(mmap.MADV_HUGEPAGE)
-    np.frombuffer(buffer, dtype=np.uint8)[:: mmap.PAGESIZE].fill(1)
-    return buffer

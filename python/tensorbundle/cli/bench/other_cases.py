@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import mmap
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +17,7 @@ from tensorbundle.cli.bench.own_cases import Slot
 from tensorbundle.cli.bench.results import OPERATIONS
 from tensorbundle.cli.cases import Case
 from tensorbundle.cli.files import drop_cache, fill_cache
-from tensorbundle.cli.memory import touch_all
+from tensorbundle.cli.memory import touch_all, touched_memory
 from tensorbundle.cli.model import Model
 from tensorbundle.cli.steps import Engine, Step
 
@@ -83,12 +82,10 @@ def _hold_file(slot: Slot, path: str, pool: Array, size: int, direct: bool) -> N
 
 
 def _copy_seconds(pool: Array, size: int) -> float:
-    with mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        memory.madvise(mmap.MADV_HUGEPAGE)
+    with touched_memory(size) as memory:
         target = np.frombuffer(memory, dtype=np.uint8)
-        target[:: mmap.PAGESIZE] = 1  # its pages are there before the clock starts
         seconds = floor.copy_seconds(pool.view(np.uint8)[:size], target)
-        del target
+        del target  # memory that something looks at cannot be given back
     return seconds
 
 
