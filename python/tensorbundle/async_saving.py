@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from tensorbundle.available_memory import available_memory
 from tensorbundle.core import _core
 from tensorbundle.reports import SaveReport, SnapshotReport
 from tensorbundle.saving import PendingSave, check_threads, prepare
@@ -274,7 +275,7 @@ class AsyncSaver:
     def _make_room(self, size: int) -> None:
         if size <= self._arena.size:
             return
-        allowed = self._max_bytes if self._max_bytes is not None else _half_of_free_memory()
+        allowed = self._max_bytes if self._max_bytes is not None else available_memory() // 2
         size = min(size, allowed)
         if size > self._arena.size:
             self._arena = _core.SnapshotArena(0)  # never both at once
@@ -319,14 +320,6 @@ def _wait_for(written: _core.Latch, handle: SaveHandle) -> None:
     except BaseException:
         handle.cancel()  # nobody may read that memory once we have returned
         raise
-
-
-def _half_of_free_memory() -> int:
-    with open("/proc/meminfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024 // 2
-    raise OSError("/proc/meminfo does not tell MemAvailable; give max_bytes")
 
 
 _lock = threading.Lock()

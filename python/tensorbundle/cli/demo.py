@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tensorbundle.available_memory import available_memory
 from tensorbundle.cli.demo_report import Measurements, print_measurements
 from tensorbundle.cli.errors import OK, CommandError
 from tensorbundle.cli.files import fill_cache, sync
-from tensorbundle.cli.machine import available_memory
 from tensorbundle.cli.model import LEAST_GB, MOST_GB, Model, make_model
 from tensorbundle.cli.output import format_bytes, step_progress
 from tensorbundle.cli.peers import OWN, choose_peers, make_engine

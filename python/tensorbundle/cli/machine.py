@@ -6,31 +6,14 @@ import os
 import platform
 from typing import Any
 
-__all__ = ["available_memory", "file_system_of", "machine", "num_processors"]
+from tensorbundle.available_memory import fields_of
 
-_CGROUP = "/sys/fs/cgroup"
+__all__ = ["file_system_of", "machine", "num_processors"]
 
 
 def num_processors() -> int:
     """Give the number of processors this process may run on."""
     return len(os.sched_getaffinity(0))
-
-
-def available_memory() -> int:
-    """Give the bytes that can be allocated: what the kernel has, within the cgroup's limit."""
-    available = _fields("/proc/meminfo").get("MemAvailable:", 0) * 1024
-    try:
-        with open(f"{_CGROUP}/memory.max") as file:
-            limit = file.read().strip()
-        with open(f"{_CGROUP}/memory.current") as file:
-            used = int(file.read())
-    except OSError:
-        return available  # no cgroup of version 2
-    if limit == "max":
-        return available
-    # Cached file pages count as used, but are given up when memory is asked for.
-    cached = _fields(f"{_CGROUP}/memory.stat").get("inactive_file", 0)
-    return min(available, int(limit) - used + cached)
 
 
 def file_system_of(path: str) -> str:
@@ -52,7 +35,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor_name(),
         "num_processors": num_processors(),
-        "memory": _fields("/proc/meminfo").get("MemTotal:", 0) * 1024,
+        "memory": fields_of("/proc/meminfo").get("MemTotal:", 0) * 1024,
         "kernel": platform.release(),
         "python": platform.python_version(),
         "version": str(_core.build_info()["version"]),
@@ -67,9 +50,3 @@ def _processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def _fields(path: str) -> dict[str, int]:
-    with open(path) as file:
-        rows = (line.split() for line in file)
-        return {row[0]: int(row[1]) for row in rows if len(row) >= 2}

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from tensorbundle.available_memory import available_memory
 from tensorbundle.cli.bench.grid import BACKENDS, MEMORY
 from tensorbundle.cli.bench.results import Place
 from tensorbundle.cli.doctor import require_writable
 from tensorbundle.cli.errors import CommandError
-from tensorbundle.cli.machine import available_memory, file_system_of
+from tensorbundle.cli.machine import file_system_of
 from tensorbundle.cli.output import format_bytes
 from tensorbundle.core import _core
 
