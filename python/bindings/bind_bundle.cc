@@ -399,7 +399,11 @@ void RegisterBundle(py::module_& module) {
                                   queue_depth, std::move(progress), fresh};
            }),
            py::kw_only(), py::arg("verify"), py::arg("num_threads"), py::arg("block_size"),
-           py::arg("queue_depth"), py::arg("progress"), py::arg("fresh") = false);
+           py::arg("queue_depth"), py::arg("progress"), py::arg("fresh") = false)
+      .def("again", [](ReadArguments arguments) {
+        arguments.again = true;
+        return arguments;
+      });
   py::class_<MapArguments>(module, "MapOptions")
       .def(py::init(&MapArgumentsFromNames), py::kw_only(), py::arg("policy"),
            py::arg("prefetch"), py::arg("writable"));

@@ -21,14 +21,16 @@ struct ReadArguments {
   uint32_t queue_depth = 0;
   pybind11::object progress;
   bool fresh = false;  // nobody has touched the memory of `into` yet
+  bool again = false;  // all of it will be read once more: leave it in the page cache
 };
 
 // The observer is borrowed by the result.
 inline engine::ReadOptions OptionsOf(const ReadArguments& arguments, engine::ReadMode mode,
                                      PythonObserver& observer) {
   engine::ReadOptions options;
+  const bool cached = arguments.again && mode == engine::ReadMode::kAuto;
   options.verify = arguments.verify;
-  options.mode = mode;
+  options.mode = cached ? engine::ReadMode::kBuffered : mode;
   options.num_threads = arguments.num_threads;
   options.transfer.block_size = arguments.block_size;
   options.transfer.queue_depth = arguments.queue_depth;

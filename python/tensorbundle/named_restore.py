@@ -37,8 +37,9 @@ def restore_values(
 
     Shapes and dtypes are compared first. Then, of values that come to no more than 64 MiB,
     all are read before any is written. Of more, those that have a place in memory are
-    read twice: to compare their checksums, then into place; so there is no second copy
-    of them. The one fault that is left: the device fails between the two times.
+    read twice: to compare their checksums, then, most often from the page cache, into
+    place; so there is no second copy of them. The one fault that is left: the second
+    time fails, where the page cache did not keep them and the device fails in between.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def restore_values(
         wanted = list(dict.fromkeys(key for key in keys.values() if key not in in_place))
         arrays, _ = reading.read_tensors(core, wanted, options)
         values = dict(zip(wanted, arrays, strict=True))
-        reading.check_tensors(core, in_place.keys(), options)
+        reading.check_tensors(core, in_place.keys(), options, again=True)
         targets: list[Array | None] = list(in_place.values())
         reading.read_tensors(core, list(in_place), options, targets)
         return {

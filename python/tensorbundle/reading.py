@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tensorbundle import dtypes
+from tensorbundle.available_memory import available_memory
 from tensorbundle.core import _core
 from tensorbundle.errors import CheckpointGoneError, MissingTensorError, UnsupportedError
 from tensorbundle.saving import check_block_size, check_queue_depth, check_threads
@@ -131,19 +132,30 @@ def read_tensors(
 
 
 def check_tensors(
-    core: _core.Bundle, names: Collection[str], options: _core.ReadOptions
+    core: _core.Bundle,
+    names: Collection[str],
+    options: _core.ReadOptions,
+    *,
+    again: bool = False,
 ) -> None:
     """Compare the checksums of tensors.
+
+    With `again` they are about to be read once more. Where memory allows they are then left
+    in the page cache, so that the disk is read once: the second time is faster, and cannot
+    fail by a device that does in between.
 
     Raises
     ------
     CorruptionError, UnsupportedError, OSError
         What is wrong with the first of those that are not sound.
     """
-    if names:
-        _, faults = core.verify(sorted(names), options=options)
-        for fault in faults:
-            raise fault[1]
+    if not names:
+        return
+    if again and 2 * sum(find(core, name)[4] for name in names) <= available_memory():
+        options = options.again()
+    _, faults = core.verify(sorted(names), options=options)
+    for fault in faults:
+        raise fault[1]
 
 
 def read_box(core: _core.Bundle, name: str, box: Box) -> Array:

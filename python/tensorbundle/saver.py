@@ -257,10 +257,10 @@ class Saver:
 
         Arrays and tensors are filled, TensorFlow's and Keras' variables assigned, after
         everything has been checked. Large arrays are read twice for that, the second time
-        into place, since a second copy of them costs more: only where the device fails
-        between the two are some restored and others not. A save in the background is
-        waited for first. What cannot
-        be written to (JAX arrays, numbers, arrays of text) is only returned. In an
+        into place, most often from the page cache, since a second copy of them costs more:
+        only where the page cache has no room for them, and the device fails between the two,
+        are some restored and others not. A save in the background is waited for first. What
+        cannot be written to (JAX arrays, numbers, arrays of text) is only returned. In an
         object-based checkpoint variables are found by the names they had.
 
         Parameters

@@ -7,6 +7,8 @@ import pytest
 
 import tensorbundle as tb
 from tensorbundle import named_restore, reading
+from tensorbundle.cli.files import drop_cache, resident_pages
+from tensorbundle.core import _core
 
 from .helpers import assert_same, data_file, flip_byte
 
@@ -88,3 +90,26 @@ def test_little_is_read_once(prefix, staged, monkeypatch):
     a = np.zeros(300)
     tb.Saver({"a": a}).restore(prefix)
     assert staged["place"] == [] and a[299] == 299
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("room", [True, False])
+def test_what_is_read_twice_comes_from_the_disk_once_where_memory_allows(
+    tmp_path, monkeypatch, staged, objects, room
+):
+    if not _core.probe_directory(bytes(tmp_path))["direct"]:
+        pytest.skip("the file system of temporary files has no direct reads")
+    a = np.arange(1_000_000.0)
+    prefix = tmp_path / "ckpt"
+    monkeypatch.setattr("tensorbundle.checkpoint.restoring._STAGED_BYTES", 100)
+    monkeypatch.setattr(
+        reading, "available_memory", lambda: 16_000_100 if room else 15_999_000
+    )
+    target = tb.Checkpoint(a=a) if objects else tb.Saver({"a": a})
+    path = target.write(prefix) if objects else tb.save(prefix, {"a": a}).prefix
+    drop_cache(str(tmp_path))
+    a[:] = 0
+    target.restore(path)
+    assert a[-1] == 999_999
+    pages = resident_pages(str(data_file(path)))
+    assert pages * 4096 > 7_900_000 if room else pages * 4096 < 4_000_000

@@ -11,9 +11,9 @@ as it was:
    TensorFlow that are no variables. If one does refuse, the others are taken back;
 4. fill arrays and variables in place.
 
-Large tensors are thus read twice, which costs less than memory for a second copy of them
-(the page cache serves the second time). The one fault that is left: the device fails
-between the two times.
+Large tensors are thus read twice, which costs less than memory for a second copy of them:
+the first time through the page cache, which serves the second, if it has room for them. The
+one fault that is left: it did not keep them, and the device fails between the two times.
 
 Deferred restoration: what has no place yet waits in the `Restoration`, which then holds
 the files mapped (`Stored.pin`), so that it does not matter if they are deleted meanwhile.

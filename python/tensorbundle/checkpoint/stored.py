@@ -96,7 +96,7 @@ class Stored:
             reading.read_tensors(self._core, list(targets), self._options, into)
 
     def check(self, keys: Collection[str]) -> None:
-        """Compare the checksums of tensors, unless that is not wanted.
+        """Compare the checksums of tensors that are read next, unless that is not wanted.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Stored:
             What is wrong with the first of those that are not sound.
         """
         if self._verify:
-            reading.check_tensors(self._core, keys, self._options)
+            reading.check_tensors(self._core, keys, self._options, again=True)
 
     # ---- Reading later --------------------------------------------------------------------
 

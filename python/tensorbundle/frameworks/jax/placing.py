@@ -56,7 +56,7 @@ def place(
         for name, array in loader.read(core, whole, {}).items()
     }
     if loader.verified:  # what is read in parts is not, on the way
-        reading.check_tensors(core, spread.keys(), loader.options)
+        reading.check_tensors(core, spread.keys(), loader.options, again=True)
     for name, sharding in spread.items():
         made[name] = _in_shards(core, name, sharding)
     return made
