@@ -1,11 +1,7 @@
 // Saves tensors one after the other, in whatever order they come, as one bundle.
 //
-// Small tensors are collected in memory that looks as the file will; when that is full, or
-// when a large tensor comes, it is written behind what the shard has already, the large
-// one along with it, from its own memory.  Whoever added a tensor may change it from then
-// on.  Each such write goes to the shard that is shortest.  A file that is written past
-// the page cache takes whole granules: the last, half-full one is kept, and written again
-// with what follows, so tensors are packed as Save() packs them.
+// Small tensors are collected, large ones written at once (engine/stream_shards.h); whoever
+// added a tensor may change it from then on.
 //
 // The bundle becomes visible as one of Save() does (engine/commit.h): all of it, when
 // Finish() returns, or nothing.  A write that fails ends the writer, and removes what was
@@ -23,22 +19,18 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "base/bytes.h"
 #include "base/result.h"
 #include "engine/commit.h"
 #include "engine/observer.h"
 #include "engine/partition.h"
-#include "engine/plan.h"
 #include "engine/stages.h"
+#include "engine/stream_shards.h"
 #include "engine/tensor_view.h"
 #include "engine/writer.h"
 #include "format/entry.h"
-#include "io/aligned_buffer.h"
 #include "io/storage.h"
 
 namespace tensorbundle::engine {
@@ -88,47 +80,22 @@ class StreamWriter {
   bool is_open() const { return is_open_; }
 
  private:
-  // A data file and what it has.
-  struct Shard {
-    std::unique_ptr<io::WritableFile> file;  // null before its first bytes
-    uint64_t end = 0;                        // bytes, up to where its last tensor ends
-    std::vector<std::byte> rest;             // those of its last granule, if it is not full
-  };
-
-  // Bytes on their way into a shard, where they lie, and the place of the next tensor.
-  struct Image {
-    Shard* shard = nullptr;  // null: nothing is collected
-    uint64_t begin = 0;      // offset in the shard, a multiple of the granule
-    uint64_t end = 0;        // offset behind the last byte
-  };
-
   struct Parts {
     format::DType dtype = format::DType::kFloat32;
     PartSet set;
   };
 
   StreamWriter(std::shared_ptr<io::Storage> storage, const SaveOptions& options,
-               Coverage coverage, io::AlignedBuffer memory);
+               Coverage coverage);
 
   Status CheckOpen() const;
   Status CheckNew(std::string_view name) const;
   Status AddPartLocked(const TensorView& part, const format::Shape& shape,
                        const format::Slice& slice, Observer* observer);
   Status AddEntry(const std::string& key, const TensorView& tensor, Observer* observer);
-  Status Write(const TensorView& tensor, Observer* observer, format::Entry& entry);
-  Status Collect(const TensorView& tensor, uint64_t offset, format::Entry& entry);
-  Status StartImage();
-  void MoveImage(uint64_t offset);
-  Result<std::optional<checksum::Crc32c>> Flush(const TensorView* large, uint64_t offset,
-                                                Observer* observer);
-  Status KeepRest(const TensorView* large, uint64_t offset, uint64_t end);
-  Status FinishShards(Observer* observer);
   Status WriteIndex();
   Status PublishAll(Observer* observer);
   Status End(Status status);
-  uint64_t GranuleOf(const Shard& shard) const { return shard.file->granule().offset; }
-  MutableBytes ImageAt(uint64_t offset, uint64_t size) const;
-  PlanOptions Placing() const;
 
   const std::shared_ptr<io::Storage> storage_;
   SaveOptions options_;
@@ -139,9 +106,7 @@ class StreamWriter {
   // Before the shards, so that their files are closed when it removes them.
   std::unique_ptr<Publication> publication_;  // null: the writer has ended
   std::string why_ended_;
-  std::vector<Shard> shards_;
-  const io::AlignedBuffer memory_;
-  Image image_;
+  std::unique_ptr<StreamShards> shards_;          // null: likewise
   std::map<std::string, format::Entry> entries_;  // by key, of parts too: the index's order
   std::map<std::string, Parts> parts_;
   SaveReport report_;
