@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import collections
-import logging
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -14,24 +11,16 @@ from typing import Any, Literal, overload
 from tensorbundle import reading
 from tensorbundle.async_saving import SaveHandle
 from tensorbundle.background import Background
-from tensorbundle.checkpoint_files import (
-    get_checkpoint_mtimes,
-    remove_checkpoint,
-    sweep_dead_saves,
-)
-from tensorbundle.checkpoint_state import update_checkpoint_state
-from tensorbundle.errors import BundleError
+from tensorbundle.checkpoint_files import get_checkpoint_mtimes, sweep_dead_saves
 from tensorbundle.loading import load
 from tensorbundle.named_restore import restore_values
+from tensorbundle.recent_checkpoints import RecentCheckpoints
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.small_file import sweep_unfinished
 from tensorbundle.variables import as_variable, named_variables
 
 __all__ = ["Saver"]
 
-_LOG = logging.getLogger("tensorbundle")
-
-_SECONDS_PER_HOUR = 3600
 _STEP_DIGITS = 8  # of a padded step number
 
 StrPath = str | os.PathLike[str]
@@ -111,29 +100,26 @@ class Saver:
         for value in (self._values or {}).values():
             as_variable(value)
         self._reshape = reshape
-        self._max_to_keep = max_to_keep or 0
-        self._hours = keep_checkpoint_every_n_hours
+        self._recent = RecentCheckpoints(
+            max_to_keep or 0, keep_checkpoint_every_n_hours, save_relative_paths
+        )
         self._pad = pad_step_number
-        self._relative = save_relative_paths
         self._options = options
         if sharded:
             self._options.setdefault("num_shards", len(os.sched_getaffinity(0)))
-        self._last: list[tuple[str, float]] = []
-        self._due: collections.deque[tuple[str, float]] = collections.deque()
-        self._own: set[str] = set()  # absolute prefixes that this saver has written
         self._swept: set[str] = set()  # paths that were given to `save`
         self._background = Background()
-        self._next_kept = time.time() + self._hours * _SECONDS_PER_HOUR
 
     @property
     def last_checkpoints(self) -> list[str]:
         """The prefixes of checkpoints not yet due for removal, oldest first."""
-        return [prefix for prefix, _ in self._last]
+        return self._recent.prefixes
 
     def set_last_checkpoints(self, last_checkpoints: Sequence[StrPath]) -> None:
         """Take over checkpoints that will never be removed; see the next method."""
         # As in TensorFlow: made later than any time at which one is to be kept.
-        self._last = [(os.fspath(prefix), float("inf")) for prefix in last_checkpoints]
+        never = float("inf")
+        self._recent.take_over((os.fspath(prefix), never) for prefix in last_checkpoints)
 
     def set_last_checkpoints_with_time(
         self, last_checkpoints_with_time: Iterable[tuple[StrPath, float]]
@@ -143,7 +129,9 @@ class Saver:
         They are removed in their turn, but only those in the directory that is then
         being saved to.
         """
-        self._last = [(os.fspath(prefix), when) for prefix, when in last_checkpoints_with_time]
+        self._recent.take_over(
+            (os.fspath(prefix), when) for prefix, when in last_checkpoints_with_time
+        )
 
     def recover_last_checkpoints(self, checkpoint_paths: Iterable[StrPath]) -> None:
         """Take over those of these checkpoints that exist, with their times; after a crash.
@@ -336,49 +324,6 @@ class Saver:
     def _recorded(self, pending: PendingSave, state_name: str | None) -> Iterator[None]:
         """Record what is saved within, in a state file if there is to be one."""
         yield
-        self._own.add(os.path.abspath(pending.prefix))
+        self._recent.note(pending.prefix)
         if state_name is not None:
-            self._record(pending, state_name)
-            self._remove_one(os.path.dirname(pending.prefix))
-
-    def _record(self, pending: PendingSave, state_name: str) -> None:
-        prefix = pending.prefix
-        if self._max_to_keep:
-            # Not changed in place: `last_checkpoints` may be asked for meanwhile.
-            last = [known for known in self._last if known[0] != prefix]
-            last.append((prefix, time.time()))
-            if len(last) > self._max_to_keep:
-                self._due.append(last.pop(0))
-            self._last = last
-        update_checkpoint_state(
-            os.path.dirname(prefix),
-            prefix,
-            self.last_checkpoints,
-            state_name,
-            save_relative_paths=self._relative,
-            durability=pending.durability,
-        )
-
-    def _remove_one(self, directory: str) -> None:
-        """Remove the checkpoint whose turn it is, unless it is to be kept for good."""
-        if not self._due:
-            return
-        prefix, when = self._due.popleft()
-        if when > self._next_kept:
-            self._next_kept += self._hours * _SECONDS_PER_HOUR
-            return
-        if not self._may_remove(prefix, directory):
-            _LOG.warning("%s: not removed: this saver has not made it", prefix)
-            return
-        try:
-            remove_checkpoint(prefix)
-        except (BundleError, OSError) as error:
-            _LOG.warning("%s: an old checkpoint stays: %s", prefix, error)
-
-    def _may_remove(self, prefix: str, directory: str) -> bool:
-        """Tell whether a checkpoint is ours: a list taken over may come from a file."""
-        path = os.path.abspath(prefix)
-        # The same files under another spelling of the path.
-        if any(os.path.abspath(kept) == path for kept in self.last_checkpoints):
-            return False
-        return path in self._own or os.path.dirname(path) == os.path.abspath(directory)
+            self._recent.record(pending.prefix, state_name, pending.durability)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tensorbundle import rotation, saver
+from tensorbundle import recent_checkpoints, rotation
 
 # Before any framework is imported, here or in a subprocess.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -68,7 +68,7 @@ class Clock:
 def clock(monkeypatch):
     """Give what rotation takes for the time."""
     fake = Clock()
-    for module in (rotation, saver):
+    for module in (rotation, recent_checkpoints):
         monkeypatch.setattr(module, "time", fake)
     return fake
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tensorbundle as tb
+from tensorbundle import recent_checkpoints
 from tensorbundle import saver as saver_module
 
 from .helpers import assert_same, listed, sample, strings
@@ -217,9 +218,12 @@ def test_a_failed_save_removes_nothing(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "full")
 
-    for broken in ("prepare", "update_checkpoint_state"):
+    for module, broken in (
+        (saver_module, "prepare"),
+        (recent_checkpoints, "update_checkpoint_state"),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(saver_module, broken, fail)
+            patch.setattr(module, broken, fail)
             with pytest.raises(OSError, match="full"):
                 saver.save(None, tmp_path / "c", 2)
         assert set(before) <= set(listed(tmp_path))
@@ -261,7 +265,7 @@ def test_what_cannot_be_removed_does_not_fail_the_save(tmp_path, monkeypatch, ca
     def fail(_):
         raise OSError(errno.EACCES, "no")
 
-    monkeypatch.setattr(saver_module, "remove_checkpoint", fail)
+    monkeypatch.setattr(recent_checkpoints, "remove_checkpoint", fail)
     saver = tb.Saver({"a": 1}, max_to_keep=1)
     with caplog.at_level(logging.WARNING, logger="tensorbundle"):
         for step in (1, 2):
