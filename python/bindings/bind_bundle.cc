@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <iterator>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings/arena.h"
 #include "bindings/arrays.h"
-#include "bindings/backends.h"
+#include "bindings/bundle_calls.h"
 #include "bindings/differences.h"
 #include "bindings/entries.h"
 #include "bindings/errors.h"
@@ -22,13 +21,13 @@
 #include "bindings/observer.h"
 #include "bindings/read_arguments.h"
 #include "bindings/register.h"
+#include "bindings/tensor_objects.h"
 #include "engine/assembly.h"
 #include "engine/box_reader.h"
 #include "engine/bundle.h"
 #include "engine/mapper.h"
 #include "engine/reader.h"
 #include "io/aligned_buffer.h"
-#include "io/backend.h"
 #include "io/storage.h"
 
 namespace py = pybind11;
@@ -43,45 +42,28 @@ class PyBundle {
   // `storage` in place of the file system; usually null.
   PyBundle(const std::string& prefix, const std::string& backend,
            std::shared_ptr<io::Storage> storage)
-      : mode_(ModeOf(BackendFromName(backend))) {
-    auto bundle = [&] {
-      const GilRelease release;  // opens and reads files
-      const io::Backend direct = BackendFromName(backend).value_or(io::Backend::kUring);
-      if (storage == nullptr) storage = io::MakeStorage(direct);
-      return engine::Bundle::Open(std::move(storage), prefix);
-    }();
-    bundle_ = ValueOrThrow(std::move(bundle));
-  }
+      : calls_(prefix, backend, std::move(storage)) {}
 
-  uint32_t num_shards() const { return bundle_->header().num_shards; }
+  uint32_t num_shards() const { return bundle_.header().num_shards; }
 
-  py::dict Diff(const PyBundle& other) const { return DiffToPython(*bundle_, *other.bundle_); }
+  py::dict Diff(const PyBundle& other) const { return DiffToPython(bundle_, other.bundle_); }
 
-  std::string ShardPath(uint32_t shard) const { return bundle_->ShardPath(shard); }
+  std::string ShardPath(uint32_t shard) const { return bundle_.ShardPath(shard); }
 
-  py::list Names() const { return ListNames(*bundle_); }
+  py::list Names() const { return ListNames(bundle_); }
 
-  py::list Shapes() const { return ListShapes(*bundle_); }
+  py::list Shapes() const { return ListShapes(bundle_); }
 
-  py::list DTypes() const { return ListDTypes(*bundle_); }
+  py::list DTypes() const { return ListDTypes(bundle_); }
 
-  // [(name, entry tuple or exception)]
-  py::list Entries() const {
-    py::list entries;
-    for (const auto& [name, entry] : AllEntries()) {
-      entries.append(py::make_tuple(NameToPython(name), entry.ok()
-                                                            ? py::object(EntryToPython(*entry))
-                                                            : MakeException(entry.status())));
-    }
-    return entries;
-  }
+  py::list Entries() const { return ListEntries(bundle_); }
 
   py::tuple Find(py::handle name) const {
-    return EntryToPython(ValueOrThrow(bundle_->Find(NameFromPython(name))));
+    return EntryToPython(ValueOrThrow(bundle_.Find(NameFromPython(name))));
   }
 
   bool Contains(py::handle name) const {
-    const Result<Entry> entry = bundle_->Find(NameFromPython(name));
+    const Result<Entry> entry = bundle_.Find(NameFromPython(name));
     return entry.ok() || entry.status().code() != Code::kNotFound;
   }
 
@@ -91,18 +73,18 @@ class PyBundle {
   // report).
   py::tuple Map(const py::list& names, const py::dict& dtypes, const MapArguments& how,
                 const ReadArguments& arguments) const {
-    const std::vector<engine::ReadRequest> requests = MakeRequests(names);
-    engine::MappedTensors mapped = MapAll(requests, how);
+    const std::vector<engine::ReadRequest> requests = calls_.MakeRequests(names);
+    engine::MappedTensors mapped = calls_.Map(requests, how);
     DropLists(requests, mapped.views);
     const py::list copied = DropUnsuitable(names, requests, dtypes, mapped.views);
     std::vector<engine::ReadRequest> own = Absent(requests, mapped.views);
-    const engine::Assembly assembly = Assemble(own);
-    Check(assembly.Requests(own));
+    const engine::Assembly assembly = calls_.Assemble(own);
+    calls_.Check(assembly.Requests(own));
     const auto arena = AllocateArena(own);
     std::vector<engine::ReadRequest> to_read = assembly.Requests(own);
     const size_t num_own = to_read.size();
     if (arguments.verify) AddToVerify(requests, mapped.views, to_read);
-    const engine::ReadReport read = ReadBesideMaps(to_read, num_own, arguments);
+    const engine::ReadReport read = calls_.ReadBesideMaps(to_read, num_own, arguments);
     const size_t num_threads =
         PrefetchAll(requests, mapped.views, how.advice, arguments, to_read.empty());
 
@@ -117,11 +99,12 @@ class PyBundle {
       const Bytes bytes = is_mapped ? mapped.views[i]->bytes : Bytes(request.out);
       total_bytes += request.entry.size;
       if (IsList(request.entry)) {
-        arrays.append(Elements(own, assembly, at, arguments.verify));
+        arrays.append(objects_.Elements(own, assembly, at, arguments.verify));
         continue;
       }
       if (is_mapped) mapped_bytes += request.entry.size;
-      arrays.append(Array(request, bytes, dtypes, owners.Of(mapped.views[i]), how.writable));
+      arrays.append(
+          objects_.Array(request, bytes, dtypes, owners.Of(mapped.views[i]), how.writable));
     }
     py::dict report = ReportToPython(read);
     report["read_bytes"] = read.bytes;
@@ -137,9 +120,9 @@ class PyBundle {
   // Returns (arrays, report); strings and variants are a list of bytes.
   py::tuple Load(const py::list& names, const py::list& into, const py::dict& dtypes,
                  const ReadArguments& arguments) const {
-    std::vector<engine::ReadRequest> requests = MakeRequests(names);
-    const engine::Assembly assembly = Assemble(requests);
-    Check(assembly.Requests(requests));
+    std::vector<engine::ReadRequest> requests = calls_.MakeRequests(names);
+    const engine::Assembly assembly = calls_.Assemble(requests);
+    calls_.Check(assembly.Requests(requests));
     for (size_t i = 0; i < requests.size(); ++i) {
       if (into[i].is_none()) continue;
       auto target = py::reinterpret_borrow<py::array>(into[i]);
@@ -149,17 +132,17 @@ class PyBundle {
       if (arguments.fresh) io::AdviseHugePages(requests[i].out);
     }
     const auto arena = AllocateArena(requests);
-    const engine::ReadReport report = Read(assembly.Requests(requests), arguments, mode_);
+    const engine::ReadReport report = calls_.Read(assembly.Requests(requests), arguments);
     const py::capsule owner = MakeOwner(arena);
     py::list arrays;
     for (size_t i = 0; i < requests.size(); ++i) {
       const engine::ReadRequest& request = requests[i];
       if (IsList(request.entry)) {
-        arrays.append(Elements(requests, assembly, i, arguments.verify));
+        arrays.append(objects_.Elements(requests, assembly, i, arguments.verify));
       } else if (!into[i].is_none()) {
         arrays.append(into[i]);
       } else {
-        arrays.append(Array(request, request.out, dtypes, owner, true));
+        arrays.append(objects_.Array(request, request.out, dtypes, owner, true));
       }
     }
     return py::make_tuple(arrays, ReportToPython(report));
@@ -173,14 +156,14 @@ class PyBundle {
     const std::string text = NameFromPython(name);
     auto make = [&]() -> Result<engine::BoxReader> {
       const GilRelease release;  // reads the index, opens every shard
-      format::TableLookup lookup = bundle_->MakeLookup();
-      TB_ASSIGN_OR_RETURN(Entry entry, engine::FindToRead(*bundle_, text, lookup));
-      return engine::BoxReader::Make(*bundle_, text, std::move(entry),
+      format::TableLookup lookup = bundle_.MakeLookup();
+      TB_ASSIGN_OR_RETURN(Entry entry, engine::FindToRead(bundle_, text, lookup));
+      return engine::BoxReader::Make(bundle_, text, std::move(entry),
                                      {std::move(begin), std::move(size)});
     };
     const engine::BoxReader reader = ValueOrThrow(make());
     PythonObserver observer(arguments.progress);
-    const engine::ReadOptions options = OptionsOf(arguments, mode_, observer);
+    const engine::ReadOptions options = OptionsOf(arguments, calls_.mode(), observer);
     const auto read = [&](MutableBytes out) {
       const Status status = [&] {
         const GilRelease release;  // all I/O, checksums and copies
@@ -191,10 +174,10 @@ class PyBundle {
     if (!format::HasElementSize(reader.dtype())) {
       const auto memory = ValueOrThrow(io::AlignedBuffer::Allocate(reader.size()));
       read(memory.bytes());
-      return PartsToList(text, reader.parts(), reader.wanted(), memory.bytes(),
-                         arguments.verify);
+      return objects_.ElementsOfParts(text, reader.parts(), reader.wanted(), memory.bytes(),
+                                      arguments.verify);
     }
-    ThrowIfError(CheckRank(shape).WithKey(text).WithPath(bundle_->index_path()));
+    ThrowIfError(CheckRank(shape).WithKey(text).WithPath(bundle_.index_path()));
     py::array array = NewArray(DTypeOf(reader.dtype(), dtypes), shape);
     read({static_cast<std::byte*>(array.mutable_data()), static_cast<size_t>(array.nbytes())});
     return array;
@@ -206,7 +189,7 @@ class PyBundle {
     std::vector<engine::ReadRequest> requests;
     py::list out;
     for (const py::handle name : names) {
-      auto own = RequestsToVerify(NameFromPython(name));
+      auto own = calls_.RequestsToVerify(NameFromPython(name));
       if (own.ok()) {
         std::move(own->begin(), own->end(), std::back_inserter(requests));
       } else {
@@ -214,143 +197,21 @@ class PyBundle {
       }
     }
     std::vector<engine::Fault> faults;
-    PythonObserver observer(arguments.progress);
-    auto report = [&] {
-      const GilRelease release;  // reads and checksums everything
-      return engine::VerifyTensors(*bundle_, requests, OptionsOf(arguments, mode_, observer),
-                                   faults);
-    }();
-    const engine::ReadReport result = ValueOrThrow(std::move(report));
+    const engine::ReadReport report = calls_.Verify(requests, arguments, faults);
     for (const engine::Fault& fault : faults) {
       const Entry& entry = requests[fault.request].entry;
       out.append(py::make_tuple(
           NameToPython(requests[fault.request].name), MakeException(fault.status),
           py::make_tuple(entry.shard_id, entry.offset, entry.offset + entry.size)));
     }
-    return py::make_tuple(ReportToPython(result), out);
+    return py::make_tuple(ReportToPython(report), out);
   }
 
  private:
-  using NamedEntry = std::pair<std::string, Result<Entry>>;
-
-  // Names the place of what could not be made of a tensor's bytes.
-  Status Placed(const engine::ReadRequest& request, Status status) const {
-    if (!request.entry.slices.empty()) {
-      return std::move(status).WithKey(request.name).WithPath(bundle_->index_path());
-    }
-    if (!request.part.empty()) status = std::move(status).Within(request.part);
-    return std::move(status)
-        .WithKey(request.name)
-        .WithShard(request.entry.shard_id)
-        .WithOffset(request.entry.offset)
-        .WithPath(bundle_->ShardPath(request.entry.shard_id));
-  }
-
-  py::list Elements(const engine::ReadRequest& request, Bytes stored, bool verify) const {
-    ThrowIfError(Placed(request, CheckRank(request.entry.shape)));
-    auto elements = ElementsToPython(request, stored, bundle_->byte_order(), verify);
-    if (!elements.ok()) ThrowIfError(Placed(request, std::move(elements).status()));
-    return std::move(elements).value();
-  }
-
-  py::array Array(const engine::ReadRequest& request, Bytes bytes, const py::dict& dtypes,
-                  const py::object& owner, bool writable) const {
-    ThrowIfError(Placed(request, CheckRank(request.entry.shape)));
-    return MakeArray(DTypeOf(request.entry.dtype, dtypes), request.entry.shape, bytes, owner,
-                     writable);
-  }
-
-  std::vector<NamedEntry> AllEntries() const {
-    std::vector<NamedEntry> entries;
-    const Status status = [&] {
-      const GilRelease release;  // reads the whole index
-      return bundle_->ForEach([&](std::string_view name, Result<Entry> entry) {
-        entries.emplace_back(name, std::move(entry));
-        return Status();
-      });
-    }();
-    ThrowIfError(status);
-    return entries;
-  }
-
-  std::vector<engine::ReadRequest> MakeRequests(const py::list& names) const {
-    std::vector<engine::ReadRequest> requests(names.size());
-    for (size_t i = 0; i < requests.size(); ++i) requests[i].name = NameFromPython(names[i]);
-    const Status status = [&]() -> Status {
-      const GilRelease release;  // reads the index
-      format::TableLookup lookup = bundle_->MakeLookup();
-      for (engine::ReadRequest& request : requests) {
-        TB_ASSIGN_OR_RETURN(request.entry, engine::FindToRead(*bundle_, request.name, lookup));
-      }
-      return Status();
-    }();
-    ThrowIfError(status);
-    return requests;
-  }
-
-  // Finds the parts of those that are partitioned, and sets what memory they take.
-  engine::Assembly Assemble(std::vector<engine::ReadRequest>& tensors) const {
-    auto assembly = [&] {
-      const GilRelease release;  // reads the index
-      return engine::Assembly::Make(*bundle_, tensors);
-    }();
-    return ValueOrThrow(std::move(assembly));
-  }
-
-  Result<std::vector<engine::ReadRequest>> RequestsToVerify(std::string name) const {
-    engine::ReadRequest tensor;
-    tensor.name = std::move(name);
-    TB_ASSIGN_OR_RETURN(tensor.entry, bundle_->Find(tensor.name));
-    TB_ASSIGN_OR_RETURN(const auto assembly, engine::Assembly::Make(*bundle_, {&tensor, 1}));
-    return assembly.Requests({&tensor, 1});
-  }
-
-  py::list Elements(const std::vector<engine::ReadRequest>& tensors,
-                    const engine::Assembly& assembly, size_t index, bool verify) const {
-    const engine::ReadRequest& tensor = tensors[index];
-    if (tensor.entry.slices.empty()) return Elements(tensor, tensor.out, verify);
-    return PartsToList(tensor.name, assembly.PartsOf(index),
-                       engine::WholeBox(tensor.entry.shape), tensor.out, verify);
-  }
-
-  // Of strings and variants: `stored` has the parts, one behind the other, which cover
-  // `wanted`.
-  py::list PartsToList(const std::string& name, std::span<const engine::StoredPart> parts,
-                       const engine::Box& wanted, Bytes stored, bool verify) const {
-    py::list out(engine::Volume(wanted));
-    for (const engine::StoredPart& part : parts) {
-      const engine::ReadRequest request = engine::RequestOf(name, part);
-      const py::list elements = Elements(request, stored.first(part.entry.size), verify);
-      PlaceElements(elements, part.place, wanted, out);
-      stored = stored.subspan(part.entry.size);
-    }
-    return out;
-  }
-
-  engine::MappedTensors MapAll(const std::vector<engine::ReadRequest>& requests,
-                               const MapArguments& how) const {
-    const auto access = how.writable ? io::MapAccess::kPrivate : io::MapAccess::kReadOnly;
-    auto mapped = [&] {
-      const GilRelease release;  // opens and maps files
-      return engine::MapTensors(*bundle_, requests, how.policy, access);
-    }();
-    return ValueOrThrow(std::move(mapped));
-  }
-
-  // A map that is verified through the page cache is in it when it is touched; past it,
-  // the disk would be read twice.
-  engine::ReadReport ReadBesideMaps(const std::vector<engine::ReadRequest>& requests,
-                                    size_t num_own, const ReadArguments& arguments) const {
-    if (requests.empty()) return {};
-    const bool verifies_maps = requests.size() > num_own;
-    const bool cached = verifies_maps && mode_ == engine::ReadMode::kAuto;
-    return Read(requests, arguments, cached ? engine::ReadMode::kBuffered : mode_);
-  }
-
   // Returns the number of threads.
-  size_t PrefetchAll(const std::vector<engine::ReadRequest>& requests,
-                     const engine::Views& views, io::MapAdvice advice,
-                     const ReadArguments& arguments, bool tells_progress) const {
+  static size_t PrefetchAll(const std::vector<engine::ReadRequest>& requests,
+                            const engine::Views& views, io::MapAdvice advice,
+                            const ReadArguments& arguments, bool tells_progress) {
     // Progress goes up once: of what was read, if anything was.
     PythonObserver observer(tells_progress ? arguments.progress : py::none());
     auto num_threads = [&] {
@@ -360,33 +221,9 @@ class PyBundle {
     return ValueOrThrow(std::move(num_threads));
   }
 
-  void Check(const std::vector<engine::ReadRequest>& requests) const {
-    const Status status = [&] {
-      const GilRelease release;  // opens every shard
-      return engine::CheckRequests(*bundle_, requests);
-    }();
-    ThrowIfError(status);
-  }
-
-  engine::ReadReport Read(const std::vector<engine::ReadRequest>& requests,
-                          const ReadArguments& arguments, engine::ReadMode mode) const {
-    PythonObserver observer(arguments.progress);
-    const engine::ReadOptions options = OptionsOf(arguments, mode, observer);
-    auto report = [&] {
-      const GilRelease release;  // all I/O, checksums and copies
-      return engine::ReadTensors(*bundle_, requests, options);
-    }();
-    return ValueOrThrow(std::move(report));
-  }
-
-  static engine::ReadMode ModeOf(std::optional<io::Backend> backend) {
-    if (!backend.has_value()) return engine::ReadMode::kAuto;
-    return *backend == io::Backend::kBuffered ? engine::ReadMode::kBuffered
-                                              : engine::ReadMode::kDirect;
-  }
-
-  const engine::ReadMode mode_;
-  std::unique_ptr<engine::Bundle> bundle_;
+  const BundleCalls calls_;
+  const engine::Bundle& bundle_ = calls_.bundle();
+  const TensorObjects objects_ = TensorObjects(bundle_);
 };
 
 }  // namespace

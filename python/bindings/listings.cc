@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/entries.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/names.h"
@@ -120,6 +121,25 @@ py::list ListDTypes(const engine::Bundle& bundle) {
                [&](std::string_view, const Entry& entry) { dtypes.push_back(entry.dtype); });
   py::list out(dtypes.size());
   for (size_t i = 0; i < dtypes.size(); ++i) out[i] = py::int_(static_cast<int>(dtypes[i]));
+  return out;
+}
+
+py::list ListEntries(const engine::Bundle& bundle) {
+  std::vector<std::pair<std::string, Result<Entry>>> entries;
+  const Status status = [&] {
+    const GilRelease release;  // reads the whole index
+    return bundle.ForEach([&](std::string_view name, Result<Entry> entry) {
+      entries.emplace_back(name, std::move(entry));
+      return Status();
+    });
+  }();
+  ThrowIfError(status);
+  py::list out;
+  for (const auto& [name, entry] : entries) {
+    out.append(py::make_tuple(NameToPython(name), entry.ok()
+                                                      ? py::object(EntryToPython(*entry))
+                                                      : MakeException(entry.status())));
+  }
   return out;
 }
 

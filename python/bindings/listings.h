@@ -26,4 +26,7 @@ pybind11::list ListShapes(const engine::Bundle& bundle);
 // Raises like ListShapes()
 pybind11::list ListDTypes(const engine::Bundle& bundle);
 
+// [(name, entry tuple or exception)], in the order of the index; see EntryToPython().
+pybind11::list ListEntries(const engine::Bundle& bundle);
+
 }  // namespace tensorbundle::bindings
