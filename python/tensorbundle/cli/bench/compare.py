@@ -92,7 +92,7 @@ def _cells(pair: Pair) -> list[str]:
     name = settings.backend or row.engine
     return [
         row.operation,
-        escape(", ".join(filter(None, [name, settings.told()]))),
+        escape(settings.named(name)),
         escape(row.workload),
         format_seconds(pair.before.median),
         format_range(min(pair.before.seconds), max(pair.before.seconds), pair.before.median),

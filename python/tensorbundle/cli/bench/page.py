@@ -14,10 +14,18 @@ from typing import Any, Final
 
 from tensorbundle.cli.bench import plots
 from tensorbundle.cli.bench.recommend import best
-from tensorbundle.cli.bench.report import describe, floor_agreement, guarantee, who
+from tensorbundle.cli.bench.report import (
+    describe,
+    figures_of,
+    floor_agreement,
+    guarantee,
+    limit_told,
+    who,
+    workload_told,
+)
 from tensorbundle.cli.bench.results import NOISY_SPREAD, Place, Result, Row
 from tensorbundle.cli.errors import CommandError
-from tensorbundle.cli.output import count, format_bytes, format_range, format_seconds
+from tensorbundle.cli.output import count
 
 __all__ = ["require_plotting", "write_page"]
 
@@ -91,8 +99,7 @@ def _closing(result: Result, place: Place, rows: Sequence[Row]) -> Iterator[str]
     if choices:
         yield '<div class="best">'
         for section, choice in choices.items():
-            name = ", ".join(filter(None, [choice.settings.backend, choice.settings.told()]))
-            told = html.escape(f"{name}: {choice.why}")
+            told = html.escape(f"{choice.settings.named()}: {choice.why}")
             yield f"<div><b>Best for {section}:</b> {told}</div>"
         yield "</div>\n"
     lines = [f"Not run: {what}: {why}." for what, why in place.skipped.items()]
@@ -118,15 +125,11 @@ def _figure(figure: Any, number: int) -> str:
 
 
 def _table(place: Place, rows: Sequence[Row]) -> Iterator[str]:
-    first = rows[0]
-    title = (
-        f"{first.workload}: {format_bytes(first.num_bytes)} in "
-        f"{count(first.num_tensors, 'tensor')}"
-    )
     titles = ("operation", "with", "runs", "median", "min-max", "GB/s", "of floor",
               "guarantee", "limited by")  # fmt: skip
-    yield f"<h3>{html.escape(title)}</h3>\n<div class=scroll><table><thead><tr>"
-    yield "".join(f"<th>{name}</th>" for name in titles) + "</tr></thead><tbody>\n"
+    yield f"<h3>{html.escape(workload_told(rows[0]))}</h3>\n"
+    heads = "".join(f"<th>{name}</th>" for name in titles)
+    yield f"<div class=scroll><table><thead><tr>{heads}</tr></thead><tbody>\n"
     for operation in dict.fromkeys(row.operation for row in rows):
         yield from (_table_row(r, place) for r in rows if r.operation == operation)
     yield "</tbody></table></div>\n"
@@ -145,17 +148,9 @@ def _table_row(row: Row, place: Place) -> str:
             f"<tr class=failed><td>{row.operation}</td><td>{name}</td>"
             f"<td colspan=7>failed: {told}</td></tr>\n"
         )
-    rate, ratio = row.gb_per_second, row.floor_ratio
-    numbers = (
-        str(len(row.seconds)),
-        format_seconds(row.median) + ("~" if row.is_noisy else ""),
-        format_range(min(row.seconds), max(row.seconds), row.median),
-        "-" if rate is None else f"{rate:.2f}",
-        "-" if ratio is None else f"{ratio:.2f}",
-    )
-    limit = "" if row.limit is None else row.limit.short
+    numbers = (str(len(row.seconds)), *figures_of(row))
     cells = "".join(f"<td class=number>{number}</td>" for number in numbers)
     return (
         f"<tr><td>{row.operation}</td><td>{name}</td>{cells}"
-        f"<td>{guarantee(row)}</td><td>{html.escape(row.failure or limit)}</td></tr>\n"
+        f"<td>{guarantee(row)}</td><td>{html.escape(limit_told(row))}</td></tr>\n"
     )

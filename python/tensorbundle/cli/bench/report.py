@@ -25,7 +25,16 @@ from tensorbundle.cli.output import (
     print_table,
 )
 
-__all__ = ["describe", "floor_agreement", "print_result", "who"]
+__all__ = [
+    "describe",
+    "figures_of",
+    "floor_agreement",
+    "guarantee",
+    "limit_told",
+    "print_result",
+    "who",
+    "workload_told",
+]
 
 _COLUMNS = (
     Column("operation"), Column("with"), Column("median", right=True),
@@ -63,7 +72,7 @@ def who(row: Row, place: Place) -> str:
     name = row.settings.backend + (" (auto)" if row.settings.backend == place.auto else "")
     if row.backend not in (None, row.settings.backend) and row.operation == "save":
         name += f" -> {row.backend}"
-    return ", ".join(filter(None, [name, row.settings.told()]))
+    return row.settings.named(name)
 
 
 def guarantee(row: Row) -> str:
@@ -78,12 +87,32 @@ def guarantee(row: Row) -> str:
     return ", ".join(parts)
 
 
-def _print_workload(place: Place, rows: Sequence[Row]) -> None:
-    first = rows[0]
-    print(
-        f"\n{escape(place.path)} ({place.file_system}), {first.workload}: "
-        f"{format_bytes(first.num_bytes)} in {count(first.num_tensors, 'tensor')}"
+def figures_of(row: Row) -> tuple[str, str, str, str]:
+    """Show a row's median, its range, its rate, and how far that is from the floor."""
+    rate, ratio = row.gb_per_second, row.floor_ratio
+    return (
+        format_seconds(row.median) + ("~" if row.is_noisy else ""),
+        format_range(min(row.seconds), max(row.seconds), row.median),
+        "-" if rate is None else f"{rate:.2f}",
+        "-" if ratio is None else f"{ratio:.2f}",
     )
+
+
+def limit_told(row: Row) -> str:
+    """Tell what limits a row, or that it failed in a later round."""
+    if row.failure:
+        return f"failed after {count(len(row.seconds), 'run')}: {row.failure}"
+    return "" if row.limit is None else row.limit.short
+
+
+def workload_told(row: Row) -> str:
+    """Tell of how many tensors, and bytes, a row is."""
+    size = format_bytes(row.num_bytes)
+    return f"{row.workload}: {size} in {count(row.num_tensors, 'tensor')}"
+
+
+def _print_workload(place: Place, rows: Sequence[Row]) -> None:
+    print(f"\n{escape(place.path)} ({place.file_system}), {workload_told(rows[0])}")
     table = []
     for operation in dict.fromkeys(row.operation for row in rows):
         title = operation
@@ -98,19 +127,7 @@ def _cells(row: Row, place: Place) -> list[str]:
     name = escape(who(row, place))
     if not row.seconds:
         return [name, "-", "-", "-", "-", "-", escape(f"failed: {row.failure or 'not run'}")]
-    rate, ratio = row.gb_per_second, row.floor_ratio
-    limit = "" if row.limit is None else row.limit.short
-    if row.failure:  # in a later round
-        limit = f"failed after {count(len(row.seconds), 'run')}: {row.failure}"
-    return [
-        name,
-        format_seconds(row.median) + ("~" if row.is_noisy else ""),
-        format_range(min(row.seconds), max(row.seconds), row.median),
-        "-" if rate is None else f"{rate:.2f}",
-        "-" if ratio is None else f"{ratio:.2f}",
-        guarantee(row),
-        escape(limit),
-    ]
+    return [name, *figures_of(row), guarantee(row), escape(limit_told(row))]
 
 
 def _print_stages(rows: Sequence[Row]) -> None:
@@ -132,7 +149,7 @@ def _own_name(row: Row) -> str:
     if row.settings is None:
         return row.engine
     synced = "not synced" if row.durable is False and row.backend != "memory" else ""
-    return ", ".join(filter(None, [row.settings.backend, row.settings.told(), synced]))
+    return ", ".join(filter(None, [row.settings.named(), synced]))
 
 
 def _shares(row: Row, used: Sequence[str]) -> Iterator[str]:
@@ -161,8 +178,7 @@ def _print_closing(result: Result, place: Place, rows: Sequence[Row]) -> None:
     if agreement:
         print(agreement)
     for section, choice in best(result, place).items():
-        settings = ", ".join(filter(None, [choice.settings.backend, choice.settings.told()]))
-        print(f"best for {section}: {settings}: {choice.why}")
+        print(f"best for {section}: {choice.settings.named()}: {choice.why}")
 
 
 def floor_agreement(rows: Sequence[Row]) -> str:

@@ -42,9 +42,9 @@ class Settings:
     """Bytes per request."""
     queue_depth: int | None = None
 
-    def told(self) -> str:
-        """Name what is not the default, but the backend."""
-        parts = []
+    def named(self, backend: str | None = None) -> str:
+        """Name the backend, in these words if any, and what else is not the default."""
+        parts = [backend or self.backend]
         if self.num_shards != 1:
             parts.append(f"{self.num_shards} shards")
         if self.num_threads is not None:

@@ -220,9 +220,7 @@ def _cache(operation: str, place: Place) -> str | None:
 
 
 def _title(row: Row) -> str:
-    name = row.engine
-    if row.settings is not None:
-        name = ", ".join(filter(None, [row.settings.backend, row.settings.told()]))
+    name = row.engine if row.settings is None else row.settings.named()
     return f"{os.path.basename(row.path) or row.path}: {row.operation}, {name}, {row.workload}"
 
 

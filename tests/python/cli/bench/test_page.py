@@ -39,6 +39,13 @@ def test_what_is_measured_is_text_not_markup(page):
     assert "failed: OSError: &lt;no&gt; luck" in text
 
 
+def test_a_failure_in_a_later_round_is_told_as_one(result, tmp_path):
+    result.rows[3].failure = "OSError: late"
+    path = tmp_path / "report.html"
+    write_page(result, str(path))
+    assert "<td>failed after 3 runs: OSError: late</td>" in path.read_text()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_browser_without_network_draws_all_plots_and_logs_nothing(page, tmp_path):
     done = subprocess.run(
