@@ -14,6 +14,7 @@ import numpy as np
 from tensorbundle import bundle as _bundle
 from tensorbundle import dtypes
 from tensorbundle.checkpoint_state import latest_checkpoint
+from tensorbundle.stored_text import as_bytes
 
 __all__ = [
     "CheckpointReader",
@@ -66,7 +67,7 @@ class CheckpointReader:
             f"{name} ({dtypes.TF_NAMES[number]}) [{','.join(map(str, shape))}]\n"
             for (name, shape), number in zip(shapes, numbers, strict=True)
         ]
-        return "".join(lines).encode("utf-8", "surrogateescape")
+        return as_bytes("".join(lines))
 
 
 def load_checkpoint(ckpt_dir_or_file: str | os.PathLike[str]) -> CheckpointReader:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tensorbundle.core import _core
 from tensorbundle.paths import open_core
+from tensorbundle.stored_text import as_bytes
 
 __all__ = ["ChangedTensor", "DiffReport", "TensorSpec", "ValueDiff", "diff"]
 
@@ -148,7 +149,7 @@ def diff(
         return report
     from tensorbundle.value_comparison import compare_values
 
-    names = sorted((s.name for s in (*report.different, *report.unknown)), key=_bytes_of)
+    names = sorted((s.name for s in (*report.different, *report.unknown)), key=as_bytes)
     compared = compare_values(path_a, path_b, names, rtol=rtol, atol=atol)
     return dataclasses.replace(report, values=tuple(compared))
 
@@ -161,7 +162,7 @@ def _differences(a: Any, b: Any) -> dict[str, list[Any]]:
         kind: [] for kind in ("same", "removed", "added", "changed", "different", "unknown")
     }
     first, second = _specs(a), _specs(b)
-    for name in sorted({*first, *second}, key=_bytes_of):
+    for name in sorted({*first, *second}, key=as_bytes):
         pair = first.get(name), second.get(name)
         if pair[1] is None:
             kind = "removed"
@@ -180,10 +181,6 @@ def _specs(core: Any) -> dict[str, tuple[int, tuple[int, ...]]]:
             raise entry
         specs[name] = entry[:2]
     return specs
-
-
-def _bytes_of(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
 
 
 _NAMES = {number: name for number, name, _, _ in _core.dtypes()}

@@ -18,6 +18,7 @@ from tensorbundle import dtypes
 from tensorbundle.core import _core
 from tensorbundle.frameworks import first_answer
 from tensorbundle.partitioned import Partitioned, as_sizes
+from tensorbundle.stored_text import as_bytes
 
 __all__ = [
     "Item",
@@ -91,7 +92,7 @@ def _gather(
 ) -> None:
     """Hand over `tensors`, whose names begin with `path`; `outer` has the ids around it."""
     _enter(tensors, outer)
-    items, encoded = iter(tensors.items()), _as_bytes(path)
+    items, encoded = iter(tensors.items()), as_bytes(path)
     while (rest := gathered.take_plain(items, encoded)) is not None:
         key, value = rest
         name = _joined(path, _as_name(key))
@@ -152,7 +153,7 @@ def _as_name(key: Any) -> str | bytes:
 def _joined(first: str | bytes, second: str | bytes) -> str | bytes:
     if isinstance(first, str) and isinstance(second, str):
         return first + second
-    return _as_bytes(first) + _as_bytes(second)
+    return as_bytes(first) + as_bytes(second)
 
 
 def adapt(name: str | bytes, value: Any) -> Item:
@@ -256,17 +257,13 @@ def _string_elements(name: str | bytes, array: np.ndarray[Any, Any]) -> list[byt
         if isinstance(element, bytes):
             elements.append(element)
         elif isinstance(element, str):
-            elements.append(_as_bytes(element))
+            elements.append(as_bytes(element))
         else:
             raise TypeError(
                 f"tensor {_shown(name)}: an object array must hold only str or bytes, "
                 f"not {type(element).__name__}"
             )
     return elements
-
-
-def _as_bytes(text: str | bytes) -> bytes:
-    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 
 def _shown(name: str | bytes) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from tensorbundle import dtypes
 from tensorbundle import tensors as _tensors
 from tensorbundle.frameworks import first_answer
+from tensorbundle.stored_text import as_text
 
 __all__ = ["Variable", "as_variable", "describe", "named_variables"]
 
@@ -125,7 +126,7 @@ def describe(problems: Iterable[str], *, most: int = 10) -> str:
 def _pairs(target: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(target, Mapping):
         for name, value in _tensors.flatten(target):
-            yield _as_text(name), value
+            yield as_text(name), value
         return
     found = first_answer("named_variables", target)
     if found is not None:
@@ -162,10 +163,6 @@ def _of_array(array: Array) -> Variable:
 
     memory = array if is_plain else None
     return Variable(array, array.shape, dtype, assign, memory, refusal)
-
-
-def _as_text(name: str | bytes) -> str:
-    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
 
 
 def _size(shape: Shape) -> int:

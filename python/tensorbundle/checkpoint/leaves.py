@@ -11,6 +11,7 @@ from tensorbundle import dtypes
 from tensorbundle.bundle import Entry
 from tensorbundle.checkpoint.adapters import Array, Leaf
 from tensorbundle.object_graph import Attribute
+from tensorbundle.stored_text import as_text
 
 __all__ = [
     "SCALARS",
@@ -19,7 +20,6 @@ __all__ = [
     "CounterLeaf",
     "NewLeaf",
     "ScalarLeaf",
-    "as_text",
 ]
 
 SCALARS = (bool, int, float, complex, str, bytes, np.generic)
@@ -125,8 +125,3 @@ class NewLeaf(Leaf):
 
     def new_value(self, value: Array) -> Any:
         return self._make(value)
-
-
-def as_text(value: bytes) -> str:
-    """Decode what was saved as text, which may have had lone surrogates."""
-    return value.decode("utf-8", "surrogateescape")

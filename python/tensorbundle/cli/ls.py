@@ -21,6 +21,7 @@ from tensorbundle.cli.output import (
 )
 from tensorbundle.cli.prefix import resolve_prefix
 from tensorbundle.paths import open_core
+from tensorbundle.stored_text import as_bytes
 
 __all__ = ["run"]
 
@@ -110,7 +111,7 @@ def _tensor(name: str, entry: Any, dtype: str, element_size: int) -> _Tensor:
 
 # None comes last: a partitioned tensor among those with a place.
 _SORT_KEYS: dict[str, Any] = {
-    "name": lambda t: t.name.encode("utf-8", "surrogateescape"),
+    "name": lambda t: as_bytes(t.name),
     "size": lambda t: (t.size is None, t.size or 0),
     "shape": lambda t: t.shape,
     "dtype": lambda t: t.dtype,

@@ -11,6 +11,7 @@ import numpy as np
 
 from tensorbundle import dtypes
 from tensorbundle.frameworks.jax.placing import in_parts
+from tensorbundle.stored_text import as_text
 from tensorbundle.structure_entry import BadStructureError
 
 __all__ = ["Wanted", "describe", "is_key", "stored", "wanted_as", "wanted_by"]
@@ -176,7 +177,7 @@ def _scalar(name: str, kind: type) -> Wanted:
     def make(array: Array) -> Any:
         value: Any = array[()]
         if kind is str:
-            return value.decode("utf-8", "surrogateescape")
+            return as_text(value)
         return kind(value)
 
     return Wanted(name, make, False, (), kinds=dtypes.KINDS[kind])
