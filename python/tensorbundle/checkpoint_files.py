@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from tensorbundle.directories import names_in, telling
+from tensorbundle.directories import names_in, remove_file
 from tensorbundle.errors import BundleError, LockedError
 from tensorbundle.file_lock import FileLock, save_lock_path
 from tensorbundle.paths import open_core
@@ -179,7 +179,5 @@ def _shards(prefix: str) -> list[str]:
 def _remove_files(paths: Iterable[str]) -> None:
     for path in paths:
         # unlink() gives EISDIR or EPERM for a directory, which is not ours.
-        if os.path.isdir(path) and not os.path.islink(path):
-            continue
-        with contextlib.suppress(FileNotFoundError), telling("unlink", path):
-            os.unlink(path)
+        if not os.path.isdir(path) or os.path.islink(path):
+            remove_file(path)

@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-__all__ = ["make_directories", "names_in", "sync_directory", "telling"]
+__all__ = ["make_directories", "names_in", "remove_file", "sync_directory", "telling"]
 
 
 @contextlib.contextmanager
@@ -32,6 +32,12 @@ def names_in(path: str) -> list[str]:
             continue
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+
+def remove_file(path: str) -> None:
+    """Remove a file; one that is not there is no error."""
+    with contextlib.suppress(FileNotFoundError), telling("unlink", path):
+        os.unlink(path)
 
 
 def sync_directory(path: str) -> None:

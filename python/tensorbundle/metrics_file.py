@@ -6,15 +6,13 @@ for is text.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from tensorbundle.directories import telling
+from tensorbundle.directories import remove_file
 from tensorbundle.errors import CorruptionError
 from tensorbundle.regular_file import read_file
 from tensorbundle.shown_text import shown
@@ -77,6 +75,4 @@ def read_metrics(prefix: str) -> dict[str, float]:
 
 def remove_metrics(prefix: str) -> None:
     """Remove the metrics of a checkpoint, if there are any."""
-    path = metrics_path(prefix)
-    with contextlib.suppress(FileNotFoundError), telling("unlink", path):
-        os.unlink(path)
+    remove_file(metrics_path(prefix))
