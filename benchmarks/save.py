@@ -81,7 +81,7 @@ def make_cases(model: Any, scattered: Any, directory: str) -> list[common.Case]:
             add(name, lambda options=options: save(prefix, model.tensors, **options))
     add("  snapshot=True", lambda: save(prefix, model.tensors, snapshot=True))
     add("  memory in 4 KiB pages", lambda: save(prefix, scattered.tensors))
-    add("  the same, snapshot=True", lambda: save(prefix, scattered.tensors, snapshot=True))
+    add("  the same, zero_copy=True", lambda: save(prefix, scattered.tensors, zero_copy=True))
     for peer in choose_peers("auto"):
         engine = make_engine(peer, model)
         step = next(s for s in engine.steps(directory) if s.operation == SAVE)

@@ -73,7 +73,7 @@ def save_cases(state: dict[str, Any], size: int, directory: str) -> list[common.
     return [
         common.Case("tensorbundle.torch.save", lambda: tbt.save(state, prefix), size, **after),
         common.Case(
-            "  snapshot=True", lambda: tbt.save(state, prefix, snapshot=True), size, **after
+            "  zero_copy=True", lambda: tbt.save(state, prefix, zero_copy=True), size, **after
         ),
         common.Case("torch.save + fsync", torch_save, size, **after),
         common.Case("fio", fio, size, own_clock=True, **after),

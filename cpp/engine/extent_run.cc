@@ -1,10 +1,12 @@
 #include "engine/extent_run.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "engine/worker.h"
 #include "io/aligned_buffer.h"
+#include "io/huge_pages.h"
 
 namespace tensorbundle::engine {
 namespace {
@@ -33,6 +35,9 @@ Status RunExtents(io::Storage& storage, const ExtentRun& run, const SaveOptions&
   // One allocation for all, and queues that are gone before it is.
   TB_ASSIGN_OR_RETURN(const auto staging,
                       io::AlignedBuffer::Allocate(num_threads * staging_size));
+  const bool looks_at_pages = options.direct && options.zero_copy == ZeroCopy::kWhereFaster;
+  std::optional<io::HugePages> huge_pages;
+  if (looks_at_pages) huge_pages.emplace();
   std::vector<Worker> workers(num_threads);
   const io::QueueOptions queue = options.transfer.Queue(options.direct);
   RunOptions how;
@@ -44,9 +49,13 @@ Status RunExtents(io::Storage& storage, const ExtentRun& run, const SaveOptions&
       [&](size_t index, JobContext& context) {
         Worker& worker = workers[context.worker()];
         const size_t begin = context.worker() * staging_size;
-        const WriteResources resources = {staging.bytes().subspan(begin, staging_size),
-                                          &worker.GetQueue(storage, queue), &worker.seconds,
-                                          queue.block_size, options.snapshot};
+        const WriteResources resources = {
+            staging.bytes().subspan(begin, staging_size),
+            &worker.GetQueue(storage, queue),
+            &worker.seconds,
+            queue.block_size,
+            options.snapshot || options.zero_copy == ZeroCopy::kNever,
+            huge_pages.has_value() ? &*huge_pages : nullptr};
         return job(index, resources, context);
       },
       how);

@@ -86,13 +86,20 @@ Status ExtentWriter::WritePart(const TensorView& tensor, uint64_t offset, uint64
   const bool can_run =
       tensor.staged == nullptr && !resources_.stage_all &&
       run_end >= run_begin + kZeroCopySize &&
-      IsAligned(tensor.contiguous.data() + (run_begin - offset), granule_.memory);
+      IsAligned(tensor.contiguous.data() + (run_begin - offset), granule_.memory) &&
+      WritesWell(tensor.contiguous.subspan(run_begin - offset, run_end - run_begin));
   if (!can_run) return Stage(tensor, begin - offset, end - offset, part);
   TB_RETURN_IF_ERROR(Stage(tensor, begin - offset, run_begin - offset, part));
   TB_RETURN_IF_ERROR(Flush());
   TB_RETURN_IF_ERROR(WriteFromMemory(
       tensor.contiguous.subspan(run_begin - offset, run_end - run_begin), part));
   return Stage(tensor, run_end - offset, end - offset, part);
+}
+
+// One page tells: a tensor's memory is of one kind but for its ends.
+bool ExtentWriter::WritesWell(Bytes run) const {
+  if (resources_.huge_pages == nullptr || !file_->prefers_huge_pages()) return true;
+  return resources_.huge_pages->MayHold(run.data() + run.size() / 2);
 }
 
 Status ExtentWriter::WriteFromMemory(Bytes bytes, PartChecksum& part) {

@@ -3,7 +3,9 @@
 // Bytes that lie in the caller's memory as they will in the file are written from
 // there.  Everything else goes through staging slots: small tensors, strided ones, gaps,
 // and, where the file is written past the page cache, the partial blocks at either end
-// of a tensor.
+// of a tensor.  So does memory in small pages where these make the device's requests small
+// (io/request_limits.h): the copy costs less than what it gains, since it stays in cache,
+// and the checksum, which reads every byte anyway, makes it on its way.
 //
 // Buffered, a block is checksummed just before it is written, so that the copy into the
 // page cache finds it in the processor's cache.  Direct, it is checksummed while the
@@ -31,6 +33,7 @@
 #include "engine/tensor_view.h"
 #include "engine/thread_pool.h"
 #include "engine/timed_queue.h"
+#include "io/huge_pages.h"
 #include "io/storage.h"
 
 namespace tensorbundle::engine {
@@ -62,6 +65,8 @@ struct WriteResources {
   TransferSeconds* seconds = nullptr;  // what the queue adds to as well
   uint64_t block_size = 0;             // bytes per write from the caller's memory
   bool stage_all = false;              // checksum the very bytes that are written (snapshot)
+  // Where a file would rather have huge pages, memory in small ones is staged; null: never.
+  const io::HugePages* huge_pages = nullptr;
 };
 
 class ExtentWriter {
@@ -85,6 +90,7 @@ class ExtentWriter {
   Status WriteAll(const Extent& extent);
   Status WritePart(const TensorView& tensor, uint64_t offset, uint64_t end,
                    PartChecksum& part);
+  bool WritesWell(Bytes run) const;
   Status WriteFromMemory(Bytes bytes, PartChecksum& part);
   Status Stage(const TensorView& tensor, uint64_t begin, uint64_t end, PartChecksum& part);
   Status StageGap(uint64_t size);

@@ -26,12 +26,20 @@ namespace tensorbundle::engine {
 // Of a save that does not say.  Measured: benchmarks/README.md, "How many shards".
 constexpr uint32_t kDefaultNumShards = 1;
 
+// Which large tensors are written from the caller's memory.
+enum class ZeroCopy : uint8_t {
+  kWhereFaster,  // not those in small pages on a device that these slow down
+  kAlways,
+  kNever,
+};
+
 struct SaveOptions {
   uint32_t num_shards = 0;  // 0: kDefaultNumShards
   uint64_t alignment = 64;  // bytes, a power of two; 1 packs as TensorFlow does
   Durability durability = Durability::kFull;
-  size_t num_threads = 0;       // 0: one per processor, more where writes are direct
-  bool snapshot = false;        // copy everything first: memory may change meanwhile
+  size_t num_threads = 0;  // 0: one per processor, more where writes are direct
+  bool snapshot = false;   // copy everything first: memory may change meanwhile
+  ZeroCopy zero_copy = ZeroCopy::kWhereFaster;
   bool direct = false;          // whether the storage writes past the page cache
   uint64_t memory_granule = 1;  // bytes: what its writes demand of addresses
   TransferOptions transfer;

@@ -62,6 +62,10 @@ class WritableFile {
 
   virtual Granule granule() const { return {}; }
 
+  // Whether writes from memory in huge pages are the faster ones (io/request_limits.h), so
+  // much that copying there first pays.
+  virtual bool prefers_huge_pages() const { return false; }
+
   // Reserves `size` bytes, so that a full disk is found before anything is
   // written.  Where the file system cannot reserve, does nothing; elsewhere it may
   // lengthen the file to `size`, so Truncate() has the last word.

@@ -31,9 +31,11 @@ class PosixReadableFile final : public ReadableFile {
 
 class PosixWritableFile final : public WritableFile {
  public:
-  PosixWritableFile(std::string path, UniqueFd fd, Granule granule = {});
+  PosixWritableFile(std::string path, UniqueFd fd, Granule granule = {},
+                    bool prefers_huge_pages = false);
 
   Granule granule() const override { return granule_; }
+  bool prefers_huge_pages() const override { return prefers_huge_pages_; }
   Status Allocate(uint64_t size) override;
   Status WriteAt(uint64_t offset, Bytes bytes) override;
   Status Truncate(uint64_t size) override;
@@ -46,6 +48,7 @@ class PosixWritableFile final : public WritableFile {
   const std::string path_;
   UniqueFd fd_;  // invalid once closed
   const Granule granule_;
+  const bool prefers_huge_pages_;
   Status sync_status_;  // the first failure of Sync(), for good
 };
 

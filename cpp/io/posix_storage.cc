@@ -16,6 +16,7 @@
 #include "io/posix_calls.h"
 #include "io/posix_file.h"
 #include "io/posix_lock.h"
+#include "io/request_limits.h"
 #include "io/ring_queue.h"
 #include "io/transfer_queue.h"
 
@@ -97,8 +98,11 @@ Result<std::unique_ptr<WritableFile>> PosixStorage::CreateDirect(const std::stri
     ::unlink(path.c_str());  // made just now, with O_EXCL: ours
     return granule.status();
   }
+  struct stat attributes = {};
+  const bool cut =
+      ::fstat(fd.get(), &attributes) == 0 && SmallPagesCutRequests(attributes.st_dev);
   return std::unique_ptr<WritableFile>(
-      std::make_unique<PosixWritableFile>(path, std::move(fd), *granule));
+      std::make_unique<PosixWritableFile>(path, std::move(fd), *granule, cut));
 }
 
 Result<std::unique_ptr<ReadableFile>> PosixStorage::OpenDirect(const std::string& path) {

@@ -1,4 +1,5 @@
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <memory>
 #include <optional>
@@ -63,8 +64,8 @@ Result<py::dict> RunSave(const SaveArguments& arguments, const SavedTensors& ten
 // The caller keeps `tensors`, and so the arrays whose memory the views borrow.
 py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t num_shards,
               uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
-              const std::string& previous, size_t num_threads, uint64_t block_size,
-              uint32_t queue_depth, py::object progress,
+              std::optional<bool> zero_copy, const std::string& previous, size_t num_threads,
+              uint64_t block_size, uint32_t queue_depth, py::object progress,
               std::shared_ptr<Latch> borrowed_written, std::shared_ptr<io::Storage> storage) {
   PythonObserver observer(std::move(progress));
   SaveArguments arguments;
@@ -75,6 +76,10 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
   arguments.options.durability =
       durable ? engine::Durability::kFull : engine::Durability::kNone;
   arguments.options.snapshot = snapshot;
+  if (zero_copy.has_value()) {
+    arguments.options.zero_copy =
+        *zero_copy ? engine::ZeroCopy::kAlways : engine::ZeroCopy::kNever;
+  }
   arguments.options.previous = previous;
   arguments.options.num_threads = num_threads;
   arguments.options.transfer.block_size = block_size;
@@ -94,9 +99,10 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
 void RegisterSave(py::module_& module) {
   module.def("save", &Save, py::arg("prefix"), py::arg("tensors"), py::kw_only(),
              py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
-             py::arg("backend"), py::arg("snapshot"), py::arg("previous") = std::string(),
-             py::arg("num_threads"), py::arg("block_size"), py::arg("queue_depth"),
-             py::arg("progress"), py::arg("borrowed_written"), py::arg("storage") = nullptr);
+             py::arg("backend"), py::arg("snapshot"), py::arg("zero_copy") = std::nullopt,
+             py::arg("previous") = std::string(), py::arg("num_threads"),
+             py::arg("block_size"), py::arg("queue_depth"), py::arg("progress"),
+             py::arg("borrowed_written"), py::arg("storage") = nullptr);
 }
 
 }  // namespace tensorbundle::bindings

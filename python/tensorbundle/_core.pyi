@@ -40,6 +40,7 @@ def save(
     durable: bool,
     backend: str,
     snapshot: bool,
+    zero_copy: bool | None = ...,
     previous: bytes = b"",
     num_threads: int,
     block_size: int,

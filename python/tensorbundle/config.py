@@ -31,7 +31,7 @@ Config = str | os.PathLike[str] | Mapping[str, Any]
 
 _LOAD_KEYS: Final = {"backend": str, "num_threads": int, "block_size": int, "queue_depth": int}
 KEYS: Final[Mapping[str, Mapping[str, type]]] = {
-    "save": {**_LOAD_KEYS, "num_shards": int, "snapshot": bool},
+    "save": {**_LOAD_KEYS, "num_shards": int, "snapshot": bool, "zero_copy": bool},
     "load": _LOAD_KEYS,
 }
 """By section: its keys, and what their values are."""

@@ -44,6 +44,7 @@ def save(
     durability: Literal["full", "none"] = ...,
     backend: str | None = ...,
     snapshot: bool | None = ...,
+    zero_copy: bool | None = ...,
     incremental: bool | str | os.PathLike[str] = ...,
     num_threads: int | None = ...,
     block_size: int | None = ...,
@@ -64,6 +65,7 @@ def save(
     durability: Literal["full", "none"] = ...,
     backend: str | None = ...,
     snapshot: bool | None = ...,
+    zero_copy: bool | None = ...,
     incremental: bool | str | os.PathLike[str] = ...,
     num_threads: int | None = ...,
     block_size: int | None = ...,
@@ -83,6 +85,7 @@ def save(
     durability: Literal["full", "none"] = "full",
     backend: str | None = None,
     snapshot: bool | None = None,
+    zero_copy: bool | None = None,
     incremental: bool | str | os.PathLike[str] = False,
     num_threads: int | None = None,
     block_size: int | None = None,
@@ -97,8 +100,9 @@ def save(
     before. When the call returns, the checkpoint is on the device. A checkpoint that is
     there already is replaced, even while it is mapped: its arrays keep their values.
 
-    Contiguous tensors are written from their own memory, which must not change until
-    the call returns, or a checksum may disagree with what was written; see `snapshot`.
+    Contiguous tensors are written from their own memory, or block by block through a small
+    buffer where that is faster (`zero_copy`). It must not change until the call returns, or
+    a checksum may disagree with what was written; see `snapshot`.
 
     Parameters
     ----------
@@ -129,6 +133,11 @@ def save(
     snapshot
         Copy every block to a buffer and checksum that copy, so that the checkpoint is
         sound, though of mixed moments, even if the tensors change during the call.
+    zero_copy
+        ``True``: write every large contiguous tensor from its own memory. ``False``: copy
+        all in blocks that stay in the processor's cache, as `snapshot` does. ``None`` takes
+        what is faster: a copy only where the tensor lies in pages of 4 KiB and the device
+        would take larger requests than such pages can fill (Linux 6.7 and later tell).
     incremental
         The prefix of an earlier checkpoint: tensors that have not changed since then are not
         written, but stay in its data files, which become this checkpoint's, too, as hard
@@ -193,6 +202,7 @@ def save(
         durability=durability,
         backend=backend,
         snapshot=snapshot,
+        zero_copy=zero_copy,
         incremental=incremental,
         num_threads=num_threads,
         block_size=block_size,
@@ -247,6 +257,7 @@ def prepare(
     durability: Literal["full", "none"] = "full",
     backend: str | None = None,
     snapshot: bool | None = None,
+    zero_copy: bool | None = None,
     incremental: bool | str | os.PathLike[str] = False,
     num_threads: int | None = None,
     block_size: int | None = None,
@@ -257,7 +268,7 @@ def prepare(
     """Check the arguments of `save` and gather the tensors; nothing is touched."""
     options = write_options(
         config, num_shards=num_shards, alignment=alignment, durability=durability,
-        backend=backend, snapshot=snapshot, num_threads=num_threads,
+        backend=backend, snapshot=snapshot, zero_copy=zero_copy, num_threads=num_threads,
         block_size=block_size, queue_depth=queue_depth,
     )  # fmt: skip
     gathered = _tensors.gather(tensors)
@@ -278,15 +289,18 @@ def write_options(
     block_size: int | None,
     queue_depth: int | None,
     snapshot: bool | None = None,
+    zero_copy: bool | None = None,
 ) -> dict[str, Any]:
     """Check how to write, and give what the core takes."""
     chosen = settings(
-        "save", config, backend=backend, snapshot=snapshot,
+        "save", config, backend=backend, snapshot=snapshot, zero_copy=zero_copy,
         num_threads=num_threads, num_shards=num_shards,
         block_size=block_size, queue_depth=queue_depth,
     )  # fmt: skip
     backend = chosen["backend"] or "auto"
     check_backend(backend)
+    if chosen["snapshot"] and chosen["zero_copy"]:
+        raise ValueError("a snapshot copies everything: give snapshot or zero_copy, not both")
     if durability not in ("full", "none"):
         raise ValueError(f"durability must be 'full' or 'none', not {durability!r}")
     return {
@@ -295,6 +309,7 @@ def write_options(
         "durable": durability == "full",
         "backend": backend,
         "snapshot": bool(chosen["snapshot"]),
+        "zero_copy": chosen["zero_copy"],
         "num_threads": check_threads(chosen["num_threads"]),
         "block_size": check_block_size(chosen["block_size"]),
         "queue_depth": check_queue_depth(chosen["queue_depth"]),

@@ -87,7 +87,7 @@ class Writer:
             backend=backend, num_threads=num_threads, block_size=block_size,
             queue_depth=queue_depth,
         )  # fmt: skip
-        del options["snapshot"]
+        del options["snapshot"], options["zero_copy"]
         self._prefix = os.fspath(prefix)
         self._durability = durability
         self._process = os.getpid()

@@ -73,7 +73,7 @@ def test_every_backend_writes_what_every_other_reads(
 def test_aligned_memory_goes_to_the_device_without_a_copy(prefix, direct_disk, backend):
     size = 32 * MIB
     tensors = {f"t{offset}": aligned(size, offset) for offset in (0, 64, 448, 512)}
-    report = tb.save(prefix, tensors, backend=backend)
+    report = tb.save(prefix, tensors, backend=backend, zero_copy=True)
     assert report.staged_bytes <= 0.01 * report.tensor_bytes
     assert_all_same(tb.load(prefix, backend=backend), tensors)
 
@@ -93,6 +93,23 @@ def test_a_snapshot_copies_everything(prefix, direct_disk):
     report = tb.save(prefix, tensors, snapshot=True)
     assert (report.zero_copy_bytes, report.staged_bytes) == (0, 9 * MIB)
     assert_all_same(tb.load(prefix), tensors)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("zero_copy", "copied"), [(True, 0), (False, 9 * MIB)])
+def test_the_caller_may_say_whether_large_tensors_are_copied(
+    prefix, direct_disk, backend, zero_copy, copied
+):
+    tensors = {"a": aligned(9 * MIB, 0)}
+    report = tb.save(prefix, tensors, backend=backend, zero_copy=zero_copy)
+    assert (report.zero_copy_bytes, report.staged_bytes) == (9 * MIB - copied, copied)
+    assert_all_same(tb.load(prefix), tensors)
+
+
+def test_a_snapshot_without_a_copy_is_refused(prefix):
+    with pytest.raises(ValueError, match="give snapshot or zero_copy, not both"):
+        tb.save(prefix, {"a": 1}, snapshot=True, zero_copy=True)
+    assert listing(prefix) == []
 
 
 def test_a_snapshot_is_sound_though_its_source_changes(prefix):
@@ -211,7 +228,7 @@ def test_a_block_or_depth_that_cannot_work_is_refused(prefix, options, told):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_reports_tell_where_the_time_went(prefix, direct_disk, backend):
     big = {"a": aligned(40 * MIB, 0), "b": np.arange(1000)}
-    saved = tb.save(prefix, big, backend=backend, num_threads=2)
+    saved = tb.save(prefix, big, backend=backend, num_threads=2, zero_copy=True)
     stages = saved.as_dict()["stages"]
     assert set(stages) == {
         "plan", "fingerprint", "copy", "checksum", "submit", "wait", "sync", "publish",

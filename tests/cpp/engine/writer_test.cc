@@ -7,6 +7,7 @@
 #include "engine/tensors.h"
 #include "format/naming.h"
 #include "io/faulty_storage.h"
+#include "io/huge_pages.h"
 
 namespace tensorbundle::engine {
 namespace {
@@ -79,6 +80,37 @@ TEST_F(WriterTest, ManySmallTensorsShareWrites) {
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->staged_bytes, 5000u * 64);
   EXPECT_TRUE(ExpectHolds(storage_, "d/x", tensors).ok());
+}
+
+// Of a large tensor in small pages, on a device that would rather have huge ones.
+struct PagesCase {
+  bool prefers_huge_pages;
+  ZeroCopy zero_copy;
+  bool is_zero_copy;  // what is expected
+};
+
+TEST_F(WriterTest, SmallPagesAreStagedWhereTheDeviceIsSlowedDownByThem) {
+  TestTensors tensors;
+  tensors.Add("w", 6 << 20);
+  if (io::HugePages().MayHold(AsBytes(tensors.bytes(0)).data() + (3 << 20))) {
+    GTEST_SKIP() << "huge pages are given unasked, or the kernel does not tell";
+  }
+  for (const PagesCase& given :
+       {PagesCase{true, ZeroCopy::kWhereFaster, false},
+        PagesCase{false, ZeroCopy::kWhereFaster, true},
+        PagesCase{true, ZeroCopy::kAlways, true}, PagesCase{false, ZeroCopy::kNever, false}}) {
+    io::FaultyStorage disk(*storage_);
+    disk.ActAsDevice({.granule = {512, 512}, .prefers_huge_pages = given.prefers_huge_pages});
+    SaveOptions options = Options(1, 16);
+    options.direct = true;
+    options.memory_granule = 512;
+    options.zero_copy = given.zero_copy;
+    const auto report = Save(disk, "d/x", tensors.views(), options);
+    ASSERT_TRUE(report.ok()) << report.status().ToString();
+    EXPECT_EQ(report->zero_copy_bytes > 0, given.is_zero_copy);
+    EXPECT_EQ(report->zero_copy_bytes + report->staged_bytes, report->tensor_bytes);
+    EXPECT_TRUE(ExpectHolds(storage_, "d/x", tensors).ok());
+  }
 }
 
 TEST_F(WriterTest, ABundleOfNoTensorsCanBeOpened) {

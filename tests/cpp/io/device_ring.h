@@ -28,6 +28,7 @@ struct Device {
   bool is_asynchronous = false;  // queues are rings
   bool answers_short = false;    // rings: a write of several granules moves all but one
   uint64_t nothing_at = 0;       // rings: that write, from 1 on, moves nothing; 0: none
+  bool prefers_huge_pages = false;
 };
 
 // The files that are open, by the numbers they have in place of descriptors.

@@ -89,6 +89,7 @@ class FaultyWritableFile final : public WritableFile {
       : script_(std::move(script)), wrapped_(std::move(wrapped)) {}
 
   Granule granule() const override { return wrapped_->granule(); }
+  bool prefers_huge_pages() const override { return wrapped_->prefers_huge_pages(); }
   Status Allocate(uint64_t size) override {
     TB_RETURN_IF_ERROR(script_->Count({Operation::kAllocate, path(), 0, size, {}}));
     return wrapped_->Allocate(size);
@@ -123,12 +124,14 @@ class DeviceWritableFile final : public WritableFile {
   DeviceWritableFile(const Device& device, std::shared_ptr<DeviceFiles> files,
                      std::unique_ptr<WritableFile> wrapped)
       : granule_(device.granule),
+        prefers_huge_pages_(device.prefers_huge_pages),
         files_(std::move(files)),
         wrapped_(std::move(wrapped)),
         number_(device.is_asynchronous ? files_->Add(*wrapped_) : -1) {}
   ~DeviceWritableFile() override { files_->Remove(number_); }
 
   Granule granule() const override { return granule_; }
+  bool prefers_huge_pages() const override { return prefers_huge_pages_; }
   Status Allocate(uint64_t size) override { return wrapped_->Allocate(size); }
   Status WriteAt(uint64_t offset, Bytes bytes) override {
     TB_RETURN_IF_ERROR(CheckWrite(*this, offset, bytes).status());
@@ -145,6 +148,7 @@ class DeviceWritableFile final : public WritableFile {
 
  private:
   const Granule granule_;
+  const bool prefers_huge_pages_;
   const std::shared_ptr<DeviceFiles> files_;
   const std::unique_ptr<WritableFile> wrapped_;
   const int number_;

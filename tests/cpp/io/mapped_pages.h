@@ -29,4 +29,21 @@ inline uint64_t MappedKibibytes(const std::string& path) {
   return total;
 }
 
+// How much of the map that holds `address` lies in huge pages: KiB.
+inline uint64_t HugePageKibibytes(const void* address) {
+  const auto wanted = reinterpret_cast<uintptr_t>(address);
+  std::ifstream maps("/proc/self/smaps");
+  bool is_ours = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find('-') < line.find(' ')) {
+      const uint64_t begin = std::stoull(line, nullptr, 16);
+      const uint64_t end = std::stoull(line.substr(line.find('-') + 1), nullptr, 16);
+      is_ours = begin <= wanted && wanted < end;
+    }
+    const std::string field = "AnonHugePages:";
+    if (is_ours && line.starts_with(field)) return std::stoull(line.substr(field.size()));
+  }
+  return 0;
+}
+
 }  // namespace tensorbundle::io

@@ -41,6 +41,7 @@ class RecordingFile final : public WritableFile {
       : tape_(std::move(tape)), number_(number), wrapped_(std::move(wrapped)) {}
 
   Granule granule() const override { return wrapped_->granule(); }
+  bool prefers_huge_pages() const override { return wrapped_->prefers_huge_pages(); }
   Status Allocate(uint64_t size) override {
     return tape_->Add(
         wrapped_->Allocate(size),
