@@ -14,7 +14,8 @@ from typing import Any
 from tensorbundle.available_memory import available_memory
 from tensorbundle.core import _core
 from tensorbundle.reports import SaveReport, SnapshotReport
-from tensorbundle.saving import PendingSave, check_threads, prepare
+from tensorbundle.saving import PendingSave, prepare
+from tensorbundle.transfer_options import check_threads
 
 __all__ = ["AsyncSaver", "SaveHandle", "default_saver"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorbundle.config import BACKENDS
 from tensorbundle.core import _core
-from tensorbundle.saving import BACKENDS
 
 __all__ = ["__version__", "build_info"]
 

@@ -18,7 +18,7 @@ from tensorbundle.core import _core
 from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
 from tensorbundle.reports import LoadReport, LoadStages
-from tensorbundle.saving import check_backend
+from tensorbundle.transfer_options import check_backend
 
 __all__ = ["LoadedTensors", "Loader", "load"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from tensorbundle.core import _core
 from tensorbundle.paths import absolute, explain_missing
 from tensorbundle.reports import MergeReport
-from tensorbundle.saving import check_threads
+from tensorbundle.transfer_options import check_threads
 
 __all__ = ["merge"]
 

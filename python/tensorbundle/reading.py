@@ -13,8 +13,8 @@ from tensorbundle import dtypes
 from tensorbundle.available_memory import available_memory
 from tensorbundle.core import _core
 from tensorbundle.errors import CheckpointGoneError, MissingTensorError, UnsupportedError
-from tensorbundle.saving import check_block_size, check_queue_depth, check_threads
 from tensorbundle.slices import Box
+from tensorbundle.transfer_options import check_block_size, check_queue_depth, check_threads
 
 __all__ = [
     "check_tensors",

@@ -9,29 +9,22 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tensorbundle import tensors as _tensors
-from tensorbundle.config import BACKENDS, Config, settings
+from tensorbundle.config import Config, settings
 from tensorbundle.core import _core
 from tensorbundle.paths import absolute
 from tensorbundle.reports import SaveReport
+from tensorbundle.transfer_options import (
+    check_backend,
+    check_block_size,
+    check_number,
+    check_queue_depth,
+    check_threads,
+)
 
 if TYPE_CHECKING:
     from tensorbundle.async_saving import SaveHandle
 
-__all__ = [
-    "BACKENDS",
-    "PendingSave",
-    "check_backend",
-    "check_block_size",
-    "check_queue_depth",
-    "check_threads",
-    "prepare",
-    "save",
-    "write_options",
-]
-
-_BLOCK_UNIT = 1 << 16  # bytes: a multiple of the direct-I/O granule of any device
-_MAX_BLOCK = 1 << 30  # bytes: one system call moves less than 2 GiB
-_MAX_DEPTH = 4096  # what every kernel's io_uring grants
+__all__ = ["PendingSave", "prepare", "save", "write_options"]
 
 
 @overload
@@ -304,8 +297,8 @@ def write_options(
     if durability not in ("full", "none"):
         raise ValueError(f"durability must be 'full' or 'none', not {durability!r}")
     return {
-        "num_shards": _positive("num_shards", chosen["num_shards"]),
-        "alignment": _positive("alignment", alignment),
+        "num_shards": check_number("num_shards", chosen["num_shards"]),
+        "alignment": check_number("alignment", alignment),
         "durable": durability == "full",
         "backend": backend,
         "snapshot": bool(chosen["snapshot"]),
@@ -328,43 +321,3 @@ def _previous(
             "give incremental or snapshot, not both"
         )
     return absolute(prefix if incremental is True else os.fspath(incremental))
-
-
-def check_backend(backend: str) -> None:
-    """Raise ValueError for a backend that does not exist."""
-    if backend not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
-
-
-def check_threads(num_threads: int | None) -> int:
-    """Give the core's number of threads, where 0 stands for its default."""
-    return _positive("num_threads", num_threads)
-
-
-def check_block_size(block_size: int | None) -> int:
-    """Give the core's bytes per transfer, where 0 stands for its default."""
-    size = _positive("block_size", block_size)
-    if size % _BLOCK_UNIT or size > _MAX_BLOCK:
-        raise ValueError(
-            f"block_size must be a multiple of {_BLOCK_UNIT} bytes and at most {_MAX_BLOCK},"
-            f" not {size}"
-        )
-    return size
-
-
-def check_queue_depth(queue_depth: int | None) -> int:
-    """Give the core's transfers in flight per thread, where 0 stands for its default."""
-    depth = _positive("queue_depth", queue_depth)
-    if depth > _MAX_DEPTH:
-        raise ValueError(f"queue_depth must be at most {_MAX_DEPTH}, not {depth}")
-    return depth
-
-
-def _positive(name: str, value: int | None) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if not 1 <= value < 2**31:
-        raise ValueError(f"{name} must be a positive number, not {value}")
-    return value
