@@ -17,7 +17,7 @@ from tensorbundle import tensors as _tensors
 from tensorbundle.frameworks import first_answer
 from tensorbundle.stored_text import as_text
 
-__all__ = ["Variable", "as_variable", "describe", "named_variables"]
+__all__ = ["Variable", "as_variable", "describe", "memory_of", "named_variables"]
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
@@ -116,6 +116,17 @@ def named_variables(target: Any) -> dict[str, Any]:
     return named
 
 
+def memory_of(array: Array) -> Array | None:
+    """Give an array whose memory a tensor of its dtype can be read to as it is stored."""
+    is_plain = (
+        type(array) is np.ndarray
+        and array.flags.carray
+        and array.dtype.isnative
+        and dtypes.number_of(array.dtype) is not None
+    )
+    return array if is_plain else None
+
+
 def describe(problems: Iterable[str], *, most: int = 10) -> str:
     """Join lines for a message, and count those that are too many."""
     lines = list(problems)
@@ -150,19 +161,11 @@ def _of_array(array: Array) -> Variable:
     if array.dtype.kind in "SUT":  # of one width each: longer strings would be cut
         return Variable(array, array.shape, dtype, None)
     refusal = None if array.flags.writeable else "a read-only array"
-    is_plain = (
-        type(array) is np.ndarray
-        and array.flags.carray
-        and array.dtype.isnative
-        and array.dtype == dtype
-        and array.dtype.kind != "O"
-    )
 
     def assign(value: Array) -> None:
         array[...] = value
 
-    memory = array if is_plain else None
-    return Variable(array, array.shape, dtype, assign, memory, refusal)
+    return Variable(array, array.shape, dtype, assign, memory_of(array), refusal)
 
 
 def _size(shape: Shape) -> int:

@@ -12,6 +12,7 @@ from tensorbundle.bundle import Entry
 from tensorbundle.checkpoint.adapters import Array, Leaf
 from tensorbundle.object_graph import Attribute
 from tensorbundle.stored_text import as_text
+from tensorbundle.variables import memory_of
 
 __all__ = [
     "SCALARS",
@@ -33,15 +34,7 @@ class ArrayLeaf(Leaf):
         self.in_place = bool(obj.flags.writeable)
 
     def target(self) -> Any:
-        array = self.obj
-        ready = (
-            type(array) is np.ndarray
-            and array.flags.c_contiguous
-            and array.flags.aligned
-            and array.dtype.isnative
-            and array.dtype.kind not in "OSUT"
-        )
-        return array if ready else None
+        return memory_of(self.obj)
 
     def shape_and_dtype(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         return self.obj.shape, dtypes.as_loaded(self.obj.dtype)
