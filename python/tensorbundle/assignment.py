@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["Assignment", "Rules", "assign"]
+__all__ = ["Assignment", "Rules", "assign", "pairs_of"]
 
 # From the name in a checkpoint to the name of a variable; None leaves a tensor out.
 Rename = Callable[[str], str | None]
@@ -81,6 +81,11 @@ def assign(rules: Rules, stored: Iterable[str], variables: Iterable[str]) -> Ass
     return found
 
 
+def pairs_of(rules: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Iterable[Any]:
+    """Give the rules, where they are several, from what to what."""
+    return rules.items() if isinstance(rules, Mapping) else rules
+
+
 def _new_names(rules: list[_Rule], name: str) -> list[str]:
     new_names: list[str] = []
     for rule in rules:
@@ -98,8 +103,7 @@ def _parsed(rules: Rules) -> list[_Rule]:
         return [_Rule(lambda name: name, "all names", lambda _: True, used=True)]
     if callable(rules):
         return [_Rule(rules, "the function", lambda _: True, used=True)]
-    pairs = rules.items() if isinstance(rules, Mapping) else rules
-    parsed = [_rule(source, target) for source, target in pairs]
+    parsed = [_rule(source, target) for source, target in pairs_of(rules)]
     return sorted(parsed, key=lambda rule: not rule.exact)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tensorbundle import dtypes, object_graph, reading
-from tensorbundle.assignment import Assignment, Rules, assign
+from tensorbundle.assignment import Assignment, Rules, assign, pairs_of
 from tensorbundle.checkpoint_reader import as_prefix
 from tensorbundle.paths import open_core
 from tensorbundle.variables import Variable, as_variable, describe, named_variables
@@ -167,7 +167,7 @@ def _with_targets(rules: Rules, target: Any) -> tuple[Rules, dict[str, Any]]:
             raise TypeError("target= is needed: nothing else says which variables there are")
         return rules, values
     pairs: list[tuple[Any, Any]] = []
-    for source, goal in rules.items() if isinstance(rules, Mapping) else rules:
+    for source, goal in pairs_of(rules):
         if isinstance(goal, str) or isinstance(source, re.Pattern):
             if target is None:
                 raise TypeError(f"target= is needed to find variables for {source!r}")
@@ -247,7 +247,7 @@ def _stored_names(core: Any, rules: Rules, wanted: Mapping[str, Any]) -> dict[st
 def _sources(rules: Rules) -> list[Any]:
     if rules is None or callable(rules):
         return []
-    return [source for source, _ in (rules.items() if isinstance(rules, Mapping) else rules)]
+    return [source for source, _ in pairs_of(rules)]
 
 
 def _shortened(rules: Rules, keys: Mapping[str, str]) -> Rules:
