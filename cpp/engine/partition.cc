@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 namespace tensorbundle::engine {
@@ -12,18 +13,6 @@ namespace {
 using format::Extent;
 using format::Shape;
 using format::Slice;
-
-// Of a dimension of size 0 everybody has all: such boxes lie in the same place.
-uint64_t EndOf(const Box& box, size_t d) {
-  return box.begin[d] + std::max<uint64_t>(box.size[d], 1);
-}
-
-bool Overlap(const Box& a, const Box& b) {
-  for (size_t d = 0; d < a.begin.size(); ++d) {
-    if (a.begin[d] >= EndOf(b, d) || b.begin[d] >= EndOf(a, d)) return false;
-  }
-  return true;
-}
 
 std::string ShapeText(const Shape& shape) {
   std::string text = "[";
@@ -148,17 +137,6 @@ uint64_t TotalVolume(std::span<const Box> boxes) {
 
 }  // namespace
 
-Box WholeBox(const Shape& shape) { return {Shape(shape.size()), shape}; }
-
-uint64_t Volume(const Box& box) {
-  uint64_t volume = 1;
-  for (const uint64_t size : box.size) {
-    if (size == 0) return 0;  // the other dimensions may be as large as they like
-    volume *= size;
-  }
-  return volume;
-}
-
 Result<Box> BoxOf(const Slice& slice, const Shape& shape) {
   const auto refused = [&] { return NotInside("the part " + SliceText(slice), shape); };
   if (slice.size() != shape.size()) return refused();
@@ -220,18 +198,6 @@ std::string SliceText(const Slice& slice) {
   return text;
 }
 
-std::optional<Box> Intersection(const Box& a, const Box& b) {
-  Box common;
-  for (size_t d = 0; d < a.begin.size(); ++d) {
-    const uint64_t begin = std::max(a.begin[d], b.begin[d]);
-    const uint64_t end = std::min(a.begin[d] + a.size[d], b.begin[d] + b.size[d]);
-    if (begin >= end) return std::nullopt;
-    common.begin.push_back(begin);
-    common.size.push_back(end - begin);
-  }
-  return common;
-}
-
 Status CheckParts(const Shape& shape, std::span<const Slice> parts, Coverage coverage) {
   if (parts.size() > format::kMaxSlices) return TooMany();
   std::vector<Box> boxes;
@@ -257,17 +223,15 @@ Status AsArgumentError(Status status) {
   return Status(Code::kInvalidArgument, std::move(message)).WithKey(status.key());
 }
 
-PartSet::PartSet(Shape shape) : shape_(std::move(shape)) {}
-
 Status PartSet::Add(const Slice& slice) {
   if (slices_.size() == format::kMaxSlices) return TooMany();
-  TB_ASSIGN_OR_RETURN(Box box, BoxOf(slice, shape_));
-  for (const Box& other : boxes_) {
-    if (Overlap(other, box)) return Overlapping(other, box);
+  TB_ASSIGN_OR_RETURN(const Box box, BoxOf(slice, shape_));
+  if (const std::optional<uint32_t> other = boxes_.FindOverlap(box)) {
+    return Overlapping(BoxOf(slices_[*other], shape_).value(), box);
   }
   num_covered_ += Volume(box);
   slices_.push_back(slice);
-  boxes_.push_back(std::move(box));
+  boxes_.Add(box);
   return Status();
 }
 

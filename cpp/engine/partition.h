@@ -2,7 +2,7 @@
 // wanted, and where their bytes go.  Pure functions from values to values; no file, no
 // bundle.
 //
-// A part is a box: a run of elements in each dimension.  In an index it is a
+// A part is a box (engine/box.h).  In an index it is a
 // format::Slice, one extent per dimension, which may say "all of the dimension" in so many
 // words; the index keeps what was said (format/slices.h), the rules see the boxes.
 //
@@ -25,13 +25,14 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "engine/box.h"
+#include "engine/box_trees.h"
 #include "format/entry.h"
 
 namespace tensorbundle::engine {
@@ -39,18 +40,6 @@ namespace tensorbundle::engine {
 // Steps of a check for overlaps: what a few thousand boxes may take that lie as no program
 // would put them.
 constexpr uint64_t kMaxPartitionWork = 16u << 20;
-
-// Elements of a tensor: per dimension the first, and how many.
-struct Box {
-  format::Shape begin;
-  format::Shape size;
-  friend bool operator==(const Box&, const Box&) = default;
-};
-
-Box WholeBox(const format::Shape& shape);
-
-// REQUIRES: the box lies inside a shape that format::NumElements() has accepted
-uint64_t Volume(const Box& box);
 
 // Errors: kBadSlice  another rank, or not inside the shape
 Result<Box> BoxOf(const format::Slice& slice, const format::Shape& shape);
@@ -70,9 +59,6 @@ bool IsWhole(const format::Slice& slice, const format::Shape& shape);
 // "0,2:-" as in TensorFlow's shape_and_slices.
 std::string SliceText(const format::Slice& slice);
 
-// Absent where the boxes share no element.
-std::optional<Box> Intersection(const Box& a, const Box& b);
-
 enum class Coverage : uint8_t { kFull, kPartial };
 
 // Errors: kBadSlice       a part is not inside the shape, or two of them overlap
@@ -87,9 +73,9 @@ Status AsArgumentError(Status status);
 // The parts of one tensor, checked as they come.
 class PartSet {
  public:
-  explicit PartSet(format::Shape shape);
+  explicit PartSet(const format::Shape& shape) : shape_(shape), boxes_(shape.size()) {}
 
-  // A refused part changes nothing.  Takes time in proportion to the parts that are there.
+  // A refused part changes nothing.
   //
   // Errors: kBadSlice       not inside the shape, or overlaps a part that is there
   //         kLimitExceeded  more than format::kMaxSlices
@@ -104,7 +90,7 @@ class PartSet {
  private:
   const format::Shape shape_;
   std::vector<format::Slice> slices_;
-  std::vector<Box> boxes_;    // the same
+  BoxTrees boxes_;            // the same
   uint64_t num_covered_ = 0;  // elements
 };
 
