@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/index_source.h"
+#include "engine/reopened_file.h"
 #include "format/naming.h"
 #include "format/slices.h"
 
@@ -15,14 +16,16 @@ bool Bundle::IsName(std::string_view key) {
 }
 
 Result<std::unique_ptr<Bundle>> Bundle::Open(std::shared_ptr<io::Storage> storage,
-                                             std::string prefix) {
+                                             std::string prefix, IndexHold hold) {
   std::unique_ptr<Bundle> bundle(new Bundle(std::move(storage), std::move(prefix)));
-  TB_RETURN_IF_ERROR(bundle->ReadIndex().WithPath(bundle->index_path()));
+  TB_RETURN_IF_ERROR(bundle->ReadIndex(hold).WithPath(bundle->index_path()));
   return bundle;
 }
 
-Status Bundle::ReadIndex() {
-  TB_ASSIGN_OR_RETURN(index_, storage_->OpenForRead(index_path()));
+Status Bundle::ReadIndex(IndexHold hold) {
+  TB_ASSIGN_OR_RETURN(index_, hold == IndexHold::kOpen
+                                  ? storage_->OpenForRead(index_path())
+                                  : OpenForEachRead(storage_, index_path()));
   TB_ASSIGN_OR_RETURN(table_,
                       format::TableReader::Open(std::make_unique<IndexSource>(index_)));
   TB_ASSIGN_OR_RETURN(const std::optional<Bytes> header, table_->Find(""));

@@ -6,7 +6,7 @@
 // was checked is not found out.  Data files are opened when bytes are wanted and are named by
 // the shard number only after it has been checked against the header.
 //
-// Ownership: a Bundle owns the open index and the mapping of every shard that was
+// Ownership: a Bundle owns the index, open or not, and the mapping of every shard that was
 // mapped through it.  Views share the shard's mapping, so they may outlive it.
 //
 // Threads: immutable but for what is known of shards, which has a lock; any thread may
@@ -39,6 +39,10 @@
 
 namespace tensorbundle::engine {
 
+// Whether the index takes a descriptor as long as the bundle is open, or only while it is
+// read: for those who open thousands of bundles at once.
+enum class IndexHold : uint8_t { kOpen, kReopened };
+
 class Bundle {
  public:
   // Called with each tensor's name and what DecodeEntry() made of its value.
@@ -47,7 +51,8 @@ class Bundle {
   // Errors: kSystem (ENOENT: no index), kNotRegularFile, kConcurrentModification, and
   //         those of format/table.h and DecodeHeader()
   static Result<std::unique_ptr<Bundle>> Open(std::shared_ptr<io::Storage> storage,
-                                              std::string prefix);
+                                              std::string prefix,
+                                              IndexHold hold = IndexHold::kOpen);
 
   // Errors: kNotFound, and those of DecodeEntry() and CheckShard()
   Result<format::Entry> Find(std::string_view name) const;
@@ -128,14 +133,14 @@ class Bundle {
       : storage_(std::move(storage)), prefix_(std::move(prefix)) {}
 
   std::string WhyNotMapFile(const std::string& path) const;
-  Status ReadIndex();
+  Status ReadIndex(IndexHold hold);
   template <typename File>
   Result<File> CheckOpened(uint32_t shard, Result<File> file) const;
 
   const std::shared_ptr<io::Storage> storage_;
   const std::string prefix_;
   std::unique_ptr<const format::TableReader> table_;
-  std::shared_ptr<const io::ReadableFile> index_;  // open, so that it keeps its identity
+  std::shared_ptr<const io::ReadableFile> index_;  // keeps its identity
   format::Header header_;
 
   using ShardKey = std::pair<uint32_t, io::MapAccess>;

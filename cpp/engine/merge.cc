@@ -84,7 +84,7 @@ class MergeOperation {
       return Status(Code::kInvalidArgument, "there is nothing to merge: no prefixes");
     }
     for (const std::string& prefix : prefixes) {
-      auto bundle = Bundle::Open(storage_, prefix);
+      auto bundle = Bundle::Open(storage_, prefix, IndexHold::kReopened);
       if (bundle.ok()) {
         TB_RETURN_IF_ERROR(AddSource(std::move(bundle).value()));
       } else if (options_.allow_missing && bundle.status().error_number() == ENOENT) {

@@ -10,6 +10,8 @@
 //
 // The destination may be one of the sources, which the new bundle then replaces.
 //
+// Thousands of sources can be merged: none of them takes a descriptor.
+//
 // Threads: a Merge() is called on one thread and starts its own.
 //
 // Trust: the sources are from disk.  A data file that is missing, no regular file, or

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from .helpers import (
     data_file,
     listing,
     names_in,
+    run_python,
     sample,
     snapshot,
     strings,
@@ -274,6 +276,63 @@ def test_a_full_disk_leaves_everything_as_it_was(paths, small_disk):
         tb.merge([left], str(small_disk.path / "out"), delete_sources=True)
     assert snapshot(left) == before
     assert names_in(small_disk.path) == []
+
+
+def save_many(directory, number):
+    """Save more checkpoints than there will be descriptors."""
+    for i in range(number):
+        tensors = {f"t{i:04}": np.full(3, i, np.float32), f"u{i % 7}/{i}": np.int8(1)}
+        write_bundle(str(directory / f"part-{i:04}"), tensors)
+
+
+def run_with_few_descriptors(code, *arguments):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
+    return run_python(limit + textwrap.dedent(code), *arguments)
+
+
+def test_thousands_of_checkpoints_are_merged_with_few_descriptors(tmp_path):
+    """Also read: the merged one has as many data files as there were sources."""
+    save_many(tmp_path, 2000)
+    told = run_with_few_descriptors(
+        """
+        import sys, numpy as np, tensorbundle as tb
+        directory, number = sys.argv[1], int(sys.argv[2])
+        prefixes = [f"{directory}/part-{i:04}" for i in range(number)]
+        out = f"{directory}/out"
+        report = tb.merge(prefixes, out, delete_sources=True)
+        loaded, mapped = tb.load(out), tb.load(out, mmap=True)
+        for i in range(number):
+            assert (loaded[f"t{i:04}"] == np.full(3, i, np.float32)).all(), i
+            assert mapped[f"t{i:04}"][2] == i
+        print(len(loaded), report.num_shards, report.remains, tb.verify(out).ok)
+        """,
+        tmp_path,
+        2000,
+    )
+    assert told.split() == ["4000", "2000", "()", "True"]
+    assert len(list(tmp_path.iterdir())) == 2001  # the data files, and an index
+
+
+def test_one_bad_checkpoint_of_many_leaves_all_as_they_were(tmp_path):
+    save_many(tmp_path, 400)
+    path = data_file(str(tmp_path / "part-0399"))
+    path.write_bytes(b"")
+    before = [(path.name, path.stat().st_nlink) for path in sorted(tmp_path.iterdir())]
+    told = run_with_few_descriptors(
+        """
+        import sys, tensorbundle as tb
+        directory, number = sys.argv[1], int(sys.argv[2])
+        prefixes = [f"{directory}/part-{i:04}" for i in range(number)]
+        try:
+            tb.merge(prefixes, f"{directory}/out", delete_sources=True)
+        except tb.CorruptionError as error:
+            print(error.code, error.path)
+        """,
+        tmp_path,
+        400,
+    )
+    assert told.split() == ["OutOfBounds", str(path)]
+    assert [(p.name, p.stat().st_nlink) for p in sorted(tmp_path.iterdir())] == before
 
 
 # ---- what is refused ------------------------------------------------------------------------

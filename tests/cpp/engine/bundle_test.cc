@@ -120,7 +120,7 @@ TEST_F(BundleTest, ATruncatedIndexIsRefusedWithItsPath) {
 }
 
 // A file that is read, not mapped, when it is cut short or changed: told, whatever is asked.
-class OpenIndexTest : public BundleTest {
+class OpenIndexTest : public BundleTest, public ::testing::WithParamInterface<IndexHold> {
  protected:
   OpenIndexTest() : directory_(), posix_(io::MakePosixStorage()) {}
 
@@ -131,7 +131,7 @@ class OpenIndexTest : public BundleTest {
       tensors.Add(std::string(1, static_cast<char>('A' + i)) + std::string(10'000, 'n'), 1);
     }
     EXPECT_TRUE(Save(*posix_, Prefix(), tensors.views(), {}).ok());
-    return std::move(*Bundle::Open(posix_, Prefix()));
+    return std::move(*Bundle::Open(posix_, Prefix(), GetParam()));
   }
 
   std::string Prefix() const { return directory_.Path("x"); }
@@ -140,7 +140,7 @@ class OpenIndexTest : public BundleTest {
   const std::shared_ptr<io::Storage> posix_;
 };
 
-TEST_F(OpenIndexTest, AnIndexThatIsCutShortIsToldByEveryQuestion) {
+TEST_P(OpenIndexTest, AnIndexThatIsCutShortIsToldByEveryQuestion) {
   const auto bundle = OpenTwoBlocks();
   ASSERT_EQ(::truncate(format::IndexPath(Prefix()).c_str(), 0), 0);
   const auto all = bundle->ForEach([](auto, const auto&) { return Status(); });
@@ -153,7 +153,7 @@ TEST_F(OpenIndexTest, AnIndexThatIsCutShortIsToldByEveryQuestion) {
   EXPECT_TRUE(bundle->Find("A" + std::string(10'000, 'n')).ok());  // read before
 }
 
-TEST_F(OpenIndexTest, WhatWasCheckedIsWhatIsUsed) {
+TEST_P(OpenIndexTest, WhatWasCheckedIsWhatIsUsed) {
   const auto bundle = OpenTwoBlocks();
   const std::string name = "A" + std::string(10'000, 'n');
   const auto before = bundle->Find(name);
@@ -166,6 +166,41 @@ TEST_F(OpenIndexTest, WhatWasCheckedIsWhatIsUsed) {
   ASSERT_TRUE(after.ok()) << after.status().ToString();
   EXPECT_EQ(*after, *before);
 }
+
+TEST_P(OpenIndexTest, AnIndexThatIsReplacedIsNeverMixedWithTheNewOne) {
+  const auto bundle = OpenTwoBlocks();
+  const std::string last = "z" + std::string(10'000, 'n');
+  TestTensors others(2);
+  for (int i = 0; i < 3; ++i) {  // the file system may give the inode away again
+    ASSERT_TRUE(Save(*posix_, Prefix(), others.views(), {}).ok());
+    EXPECT_EQ(bundle->CheckCurrent().code(), Code::kCheckpointGone);
+  }
+  const Status found = bundle->Find(last).status();
+  if (GetParam() == IndexHold::kOpen) {
+    EXPECT_TRUE(found.ok()) << found.ToString();  // the old index goes on existing
+  } else {
+    EXPECT_EQ(found.code(), Code::kCheckpointGone) << found.ToString();
+    EXPECT_EQ(found.path(), format::IndexPath(Prefix()));
+  }
+  EXPECT_TRUE(bundle->Find("A" + std::string(10'000, 'n')).ok());  // read before
+}
+
+TEST_P(OpenIndexTest, ADescriptorIsTakenOnlyWhereTheIndexIsHeldOpen) {
+  const auto first_free = [] {
+    const int descriptor = ::dup(0);
+    ::close(descriptor);
+    return descriptor;
+  };
+  const int before = first_free();
+  const auto bundle = OpenTwoBlocks();
+  EXPECT_EQ(first_free() == before, GetParam() == IndexHold::kReopened);
+}
+
+INSTANTIATE_TEST_SUITE_P(Hold, OpenIndexTest,
+                         ::testing::Values(IndexHold::kOpen, IndexHold::kReopened),
+                         [](const auto& info) {
+                           return info.param == IndexHold::kOpen ? "Open" : "Reopened";
+                         });
 
 TEST_F(BundleTest, OneBadEntryLeavesTheOthersReadable) {
   WriteIndex("x", {{"", Header()},
