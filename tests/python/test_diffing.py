@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+import reference.bundle as oracle
 import tensorbundle as tb
 from reference.bundle import Partitioned, write_bundle
 from reference.dtypes import VARIANT
@@ -151,6 +153,52 @@ def test_large_tensors_are_compared_in_parts(tmp_path, monkeypatch, shape):
              value_comparison._chunks(tb.open(tmp_path / "a"), "x", shape)]  # fmt: skip
     assert sum(sizes) == x.size
     assert all(size <= 50 for size in sizes)
+
+
+def save_hole(prefix, cuts, crc32c, dtype, shape):
+    """Write the index of a tensor in four parts, and its data: one hole, of zeros."""
+    rows, columns = cuts
+    extents = [(Extent(r * shape[0] // rows, shape[0] // rows),
+                Extent(c * shape[1] // columns, shape[1] // columns))
+               for r in range(rows) for c in range(columns)]  # fmt: skip
+    size = math.prod(shape) * dtype.itemsize // len(extents)
+    number = {"float32": 1, "complex128": 18}[dtype.name]
+    writer = oracle._Writer(1, 1, False)
+    for i, part in enumerate(extents):
+        key = oracle.encode_slice_key(b"v", part)
+        part_shape = tuple(extent.length for extent in part)
+        writer._entries[key] = oracle.Entry(number, part_shape, 0, i * size, size, crc32c)
+    writer._entries[b"v"] = oracle.Entry(number, shape, slices=tuple(extents))
+    writer.write(str(prefix))
+    os.truncate(data_file(prefix), 4 * size)
+
+
+@pytest.mark.parametrize("cuts", [(4, 1), (1, 4)], ids=["rows", "columns"])
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_the_memory_taken_does_not_grow_with_the_tensors(tmp_path, cuts, dtype):
+    """A GiB in parts: no part is read whole, so that no checksum is asked for."""
+    kind = np.dtype(dtype)
+    shape = (1 << 30) // kind.itemsize >> 12, 1 << 12
+    for crc32c, name in enumerate("ab"):
+        save_hole(tmp_path / name, cuts, crc32c, kind, shape)
+    with data_file(tmp_path / "b").open("r+b") as file:
+        file.write(b"\1" * (48 << 20))  # several chunks of it are unequal
+    told = run_python(
+        """
+        import sys, tensorbundle as tb, tensorbundle.value_comparison
+        def peak():
+            with open("/proc/self/status", encoding="ascii") as file:
+                return int(file.read().partition("VmHWM:")[2].split()[0]) >> 10
+        before = peak()
+        (found,) = tb.diff(*sys.argv[1:], values=True).values
+        print(found.num_unequal, peak() - before)
+        """,
+        tmp_path / "a",
+        tmp_path / "b",
+    )
+    num_unequal, mebibytes = map(int, told.split())
+    assert num_unequal == (48 << 20) // kind.itemsize
+    assert mebibytes < 160
 
 
 def test_partitioned_tensors_are_compared_part_by_part(tmp_path):
