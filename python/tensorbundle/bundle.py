@@ -145,14 +145,12 @@ class Bundle(Mapping[str, Array]):
         options = reading.read_options(verify=verify)
         return reading.read_tensors(self._opened(), [name], options)[0][0]
 
-    def read_slice(self, name: str, slices: Any) -> Array:
+    def read_slice(self, name: str, slices: Any, *, verify: bool | None = None) -> Array:
         """Read a part of a tensor, and no more of its files than that takes.
 
         The tensor may be stored whole or in any parts. Bytes between neighbouring runs
-        are read along where that is cheaper than to skip them. A checksum is of all of a
-        tensor, or of all of a stored part, so **a slice is verified only as far as it has
-        whole parts**: with ``open(..., verify=True)`` all of the tensor is read first, and
-        verified. Strings have no known place, so parts of a string tensor are read whole.
+        are read along where that is cheaper than to skip them. Strings have no known place,
+        so parts of a string tensor are read whole.
 
         Parameters
         ----------
@@ -161,6 +159,12 @@ class Bundle(Mapping[str, Array]):
         slices
             What NumPy takes between brackets, ``np.s_[10:20, :, -1]``: integers, slices
             and one ellipsis. With a step, what lies between the elements is read as well.
+        verify
+            A checksum is of all of a tensor, or of all of a stored part, so that a slice can
+            be verified only as far as it has whole parts: with ``None`` these are, and
+            **other bytes are not**, since that would read the rest. ``True``, and ``None``
+            where the bundle was opened so, reads and verifies all of the tensor before its
+            first slice is taken. ``False`` compares nothing, and shows damaged tensors.
 
         Returns
         -------
@@ -179,12 +183,11 @@ class Bundle(Mapping[str, Array]):
         """
         core = self._opened()
         box = Box.of(slices, reading.find(core, name)[1])
-        if self._verify and name not in self._verified:
-            self._check(name)
-        return reading.read_box(core, name, box)
-
-    def _check(self, name: str) -> None:
-        reading.check_tensors(self._opened(), [name], reading.read_options(verify=True))
+        check = self._verify if verify is None else verify
+        if check and name not in self._verified:
+            reading.check_tensors(core, [name], reading.read_options(verify=True))
+            self._verified.add(name)
+        return reading.read_box(core, name, box, verify=verify is not False)
 
     def verify(
         self,
@@ -257,8 +260,8 @@ def open(
         ``"normal"``, ``"sequential"``, ``"random"``, ``"willneed"`` or ``"populate"``, as
         for `load`. ``None`` means ``"normal"``. Not with ``mmap=False``.
     verify
-        Compare the checksum of each tensor when it is first taken, which reads all of
-        it. The index is always checked.
+        Compare the checksum of each tensor when it, or a slice of it, is first taken, which
+        reads all of it. The index is always checked.
 
     Returns
     -------

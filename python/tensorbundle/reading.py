@@ -158,9 +158,12 @@ def check_tensors(
         raise fault[1]
 
 
-def read_box(core: _core.Bundle, name: str, box: Box) -> Array:
-    """Read a box of a tensor, or with steps what is wanted of it, as an array of its own."""
-    options = read_options(verify=True)
+def read_box(core: _core.Bundle, name: str, box: Box, *, verify: bool = True) -> Array:
+    """Read a box of a tensor, or with steps what is wanted of it, as an array of its own.
+
+    With `verify` the checksums of the parts that are wholly inside are compared.
+    """
+    options = read_options(verify=verify)
     if isinstance(core, _core.V1Checkpoint):  # which stores numbers of no fixed size
         return box.taken(box.of_whole(read_tensors(core, [name], options)[0][0]))
     with _names_explained(core):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,17 +152,69 @@ def test_a_slice_of_a_giant_needs_no_memory_for_it(tmp_path):
     assert tb.open(prefix).read_slice("v", np.s_[-1]).shape == (1 << 10,)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_how_much_is_verified_is_the_callers_choice(prefix, parts):
+    array = sample("float32", (10, 8))
+    tb.save(
+        prefix, {"v": tb.Partitioned(array.shape, cut(array, [5] if parts == 2 else [], []))}
+    )
+    flip_byte(data_file(prefix), 0)  # of the first element
+    with tb.open(prefix) as bundle, tb.open(prefix, verify=True) as verifying:
+        for read in (
+            lambda: bundle.read_slice("v", 7, verify=True),
+            lambda: verifying.read_slice("v", 7),
+            lambda: verifying.read_slice("v", 7),
+            lambda: bundle.read_slice("v", np.s_[:]),
+        ):
+            with pytest.raises(tb.CorruptionError):
+                read()
+        assert_same(bundle.read_slice("v", 7), array[7])
+        assert_same(verifying.read_slice("v", 7, verify=False), array[7])
+        assert_same(bundle.read_slice("v", np.s_[:], verify=False)[1:], array[1:])
+
+
+def test_a_tensor_is_verified_once_however_many_slices_are_taken(prefix, monkeypatch):
+    from tensorbundle import reading
+
+    checked, check = [], reading.check_tensors
+    monkeypatch.setattr(reading, "check_tensors", lambda *a: (checked.append(a[1]), check(*a)))
+    array = sample("float32", (10, 8))
+    tb.save(prefix, {"v": array, "w": array})
+    with tb.open(prefix, verify=True) as bundle:
+        for row in range(10):
+            assert_same(bundle.read_slice("v", row), array[row])
+        bundle.read_slice("w", 0)
+    assert checked == [["v"], ["w"]]
+
+
+# The command line in a process of its own, and then what the disk gave it.
+COUNTING = r"""
+import sys
+from tensorbundle.cli.main import main
+import tensorbundle.cli.cat
+status = main(sys.argv[1:])
+with open("/proc/self/io", encoding="ascii") as file:
+    moved = int(file.read().partition("\nread_bytes:")[2].split()[0])
+print(moved, file=sys.stderr)
+sys.exit(status)
+"""
+
+
 def test_cat_reads_the_slice_alone(tmp_path):
     prefix = tmp_path / "ckpt"
-    array = sample("float32", (100, 100))
-    tb.save(prefix, {"v": tb.Partitioned(array.shape, cut(array, [50], []))})
+    array = np.random.default_rng(3).integers(0, 256, (8192, 8192), np.uint8)
+    tb.save(prefix, {"v": array})
     flip_byte(data_file(prefix), 0)
-    code = "import sys; from tensorbundle.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    done = run_python(code, "cat", prefix, "v[60, :3]", "--no-verify", check=False)
+    run_python(COUNTING, "cat", prefix, "v[5, :9]")  # the program itself is in memory now
+    with data_file(prefix).open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    done = run_python(COUNTING, "cat", prefix, "v[6000, :9]", check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[0] == "v[60, :3]  float32  (3,)"
-    assert str(array[60, :3]) in done.stdout
-    refused = run_python(code, "cat", prefix, "v[60, :3]", check=False)
-    assert refused.returncode == 1
-    assert "part 0,50:0,100" in refused.stderr
-    assert Path(sys.executable).exists()
+    assert done.stdout == f"v[6000, :9]  uint8  (9,)\n{array[6000, :9]}\n"
+    assert int(done.stderr) <= MIB
+    for options in ["v[6000, :9]", "--verify"], ["v"], ["v[:]"]:
+        refused = run_python(COUNTING, "cat", prefix, *options, check=False)
+        assert refused.returncode == 1
+        assert "CRC-32C" in refused.stderr or "checksum" in refused.stderr
+    for tensor in "v", "v[:]":
+        assert run_python(COUNTING, "cat", prefix, tensor, "--no-verify")

@@ -27,14 +27,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json and arguments.npy is not None:
         raise CommandError("--json prints the tensor, --npy writes it: give one of them")
     prefix = resolve_prefix(arguments.prefix)
-    with Bundle(prefix, verify=not arguments.no_verify) as bundle:
+    with Bundle(prefix) as bundle:
         name, index = _find(bundle, arguments.tensor)
+    # A slice is read alone: its tensor is not verified unless that is asked for.
+    verified = index is None if arguments.verify is None else arguments.verify
+    with Bundle(prefix, verify=verified) as bundle:
         dtype_name = bundle.entry(name).dtype_name
-        array = bundle[name] if index is None else _read(bundle, name, index, arguments.tensor)
+        array = bundle[name] if index is None else _read(bundle, name, index, arguments)
     if arguments.json:
         # What is left of the argument behind a name that is followed by a slice.
         taken = None if index is None else arguments.tensor[arguments.tensor.rindex("[") :]
-        print_json(_as_json(prefix, name, taken, dtype_name, array))
+        print_json({
+            "prefix": prefix,
+            "name": name,
+            "slice": taken,
+            "dtype": dtype_name,
+            "shape": array.shape,
+            "verified": verified,
+            "values": _plain(array),
+        })  # fmt: skip
         return OK
     header = f"{shown_name(arguments.tensor)}  {dtype_name}  {array.shape}"
     if arguments.npy is None:
@@ -47,19 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.npy != "-":
         print(f"{header}  {format_bytes(array.nbytes)} written to {shown_name(arguments.npy)}")
     return OK
-
-
-def _as_json(
-    prefix: str, name: str, taken: str | None, dtype_name: str, array: np.ndarray[Any, Any]
-) -> dict[str, Any]:
-    return {
-        "prefix": prefix,
-        "name": name,
-        "slice": taken,
-        "dtype": dtype_name,
-        "shape": array.shape,
-        "values": _plain(array),
-    }
 
 
 def _plain(array: np.ndarray[Any, Any]) -> Any:
@@ -112,12 +110,14 @@ def _name_in(bundle: Bundle, text: str) -> str | None:
     return next((name for name in bundle if shown_name(name) == text), None)
 
 
-def _read(bundle: Bundle, name: str, index: Index, text: str) -> np.ndarray[Any, Any]:
+def _read(
+    bundle: Bundle, name: str, index: Index, arguments: argparse.Namespace
+) -> np.ndarray[Any, Any]:
     try:
-        return bundle.read_slice(name, index)
+        return bundle.read_slice(name, index, verify=arguments.verify)
     except IndexError as error:
         shape = bundle.entry(name).shape
-        raise CommandError(f"{text}: {error}; the shape is {shape}") from None
+        raise CommandError(f"{arguments.tensor}: {error}; the shape is {shape}") from None
 
 
 def _as_text(array: np.ndarray[Any, Any], *, full: bool) -> str:

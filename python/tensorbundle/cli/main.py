@@ -166,8 +166,9 @@ def _add_cat(commands: Any) -> None:
     parser.add_argument("--full", action="store_true", help="print every element")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--no-verify", action="store_true",
-        help="do not compare the checksum, which reads the whole tensor; shows damaged ones",
+        "--verify", action=argparse.BooleanOptionalAction, default=None,
+        help="compare the checksum, which reads the whole tensor (default: not of a slice, "
+        "but for parts that are wholly in it); --no-verify shows damaged ones",
     )  # fmt: skip
 
 

@@ -195,6 +195,7 @@ def test_json_has_every_element(run, tmp_path, array, dtype, values):
         "slice": None,
         "dtype": dtype,
         "shape": list(np.shape(array)),
+        "verified": True,
         "values": values,
     }
 
@@ -204,4 +205,21 @@ def test_json_of_a_slice_tells_which(run, prefix):
     assert (found["name"], found["slice"]) == ("dense/kernel", "[-1, 1:3]")
     assert (found["shape"], found["values"]) == ([2], [9, 10])
     assert json.loads(run("cat", prefix, "odd[0]", "--json").out)["slice"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verified"),
+    [
+        (["dense/kernel"], True),
+        (["dense/kernel", "--no-verify"], False),
+        (["dense/kernel[0]"], False),
+        (["dense/kernel[0]", "--verify"], True),
+        (["dense/kernel[0]", "--no-verify"], False),
+    ],
+)
+def test_json_tells_whether_the_tensor_was_verified(run, prefix, arguments, verified):
+    assert json.loads(run("cat", prefix, *arguments, "--json").out)["verified"] is verified
+
+
+def test_json_and_npy_exclude_each_other(run, prefix):
     assert run("cat", prefix, "step", "--json", "--npy", "-").status == 2
