@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
-#include <mutex>
 #include <utility>
 
 #include "base/text.h"
@@ -12,19 +11,12 @@
 #include "engine/commit.h"
 #include "engine/entry_merge.h"
 #include "engine/index_writer.h"
-#include "engine/shard_copy.h"
+#include "engine/shard_adoption.h"
 #include "engine/stages.h"
-#include "engine/thread_pool.h"
 #include "format/naming.h"
 
 namespace tensorbundle::engine {
 namespace {
-
-// What a source's entries want of one of its data files.
-struct UsedShard {
-  uint64_t size = 0;    // bytes, at least
-  uint32_t number = 0;  // in the new bundle
-};
 
 // Where a bundle is, however its prefix is spelled.
 struct BundlePlace {
@@ -41,16 +33,8 @@ Result<BundlePlace> PlaceOf(io::Storage& storage, const std::string& prefix) {
 struct Source {
   std::unique_ptr<const Bundle> bundle;
   BundlePlace place;
-  std::map<uint32_t, UsedShard> shards;  // by their numbers in the source
-};
-
-// A data file on its way.
-struct Moving {
-  const Source* source = nullptr;
-  uint32_t from = 0;  // its number in the source
-  UsedShard shard;
-  uint64_t size = 0;  // bytes, of the whole file
-  bool is_linked = false;
+  UsedShards used;
+  std::map<uint32_t, uint32_t> numbers;  // of its data files in the new bundle
 };
 
 class MergeOperation {
@@ -66,7 +50,7 @@ class MergeOperation {
     TB_ASSIGN_OR_RETURN(const uint32_t num_shards, NumberShards());
     TB_ASSIGN_OR_RETURN(publication_, Publication::Begin(*storage_, destination_, num_shards,
                                                          Durability::kFull));
-    TB_RETURN_IF_ERROR(MoveShards());
+    TB_RETURN_IF_ERROR(Adopt());
     // Only now: a data file that was there while the index stood belongs to it.
     for (const Bundle* bundle : bundles_) TB_RETURN_IF_ERROR(bundle->CheckCurrent());
     TB_RETURN_IF_ERROR(publication_->PublishShards());
@@ -116,7 +100,7 @@ class MergeOperation {
           .WithPath(bundle->prefix());
     }
     bundles_.push_back(bundle.get());
-    sources_.push_back({std::move(bundle), place, {}});
+    sources_.push_back({std::move(bundle), place, {}, {}});
     return Status();
   }
 
@@ -125,9 +109,7 @@ class MergeOperation {
     return ForEachEntry(
         bundles_, [this](size_t index, std::string_view key, const format::Entry& entry) {
           if (Bundle::IsName(key)) ++report_.num_tensors;
-          if (!entry.slices.empty()) return Status();
-          UsedShard& shard = sources_[index].shards[entry.shard_id];
-          shard.size = std::max(shard.size, entry.offset + entry.size);  // below 2^63
+          AddUse(entry, sources_[index].used);
           return Status();
         });
   }
@@ -136,81 +118,37 @@ class MergeOperation {
   Result<uint32_t> NumberShards() {
     uint64_t next = 0;
     for (Source& source : sources_) {
-      for (auto& [from, shard] : source.shards) {
+      for (const auto& [from, size] : source.used) {
         if (next == format::kMaxShards) {
           return Status(Code::kLimitExceeded, "the sources have more than " +
                                                   std::to_string(format::kMaxShards) +
                                                   " data files")
               .WithPath(destination_);
         }
-        shard.number = static_cast<uint32_t>(next++);
-        moving_.push_back({&source, from, shard});
+        const auto number = static_cast<uint32_t>(next++);
+        source.numbers.emplace(from, number);
+        shards_.push_back({source.bundle.get(), from, number, size});
       }
     }
     report_.num_shards = static_cast<uint32_t>(std::max<uint64_t>(next, 1));
     return report_.num_shards;
   }
 
-  Status MoveShards() {
-    if (moving_.empty()) return CreateEmptyShard();
-    RunOptions run;
-    const size_t wanted =
-        options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads();
-    run.num_threads = std::min(wanted, moving_.size());
-    run.observer = options_.observer;
-    for (const Moving& moving : moving_) run.total_bytes += moving.shard.size;
-    TB_RETURN_IF_ERROR(RunJobs(
-        moving_.size(),
-        [this](size_t index, JobContext& context) { return Move(moving_[index], context); },
-        run));
-    for (const Moving& moving : moving_) {
-      report_.file_bytes += moving.size;
-      (moving.is_linked ? report_.linked_bytes : report_.copied_bytes) += moving.size;
-    }
+  Status Adopt() {
+    TB_ASSIGN_OR_RETURN(AdoptionReport adopted,
+                        AdoptShards(*storage_, shards_, *publication_,
+                                    {options_.num_threads, options_.observer}));
+    report_.linked_bytes = adopted.linked_bytes;
+    report_.copied_bytes = adopted.copied_bytes;
+    report_.copy_reason = std::move(adopted.copy_reason);
     return Status();
-  }
-
-  Status Move(Moving& moving, JobContext& context) {
-    const std::string path = moving.source->bundle->ShardPath(moving.from);
-    auto size = publication_->AdoptShard(moving.shard.number, path);
-    moving.is_linked = size.ok();
-    if (!moving.is_linked && io::IsLinkRefusal(size.status())) {
-      NoteCopy(size.status());
-      size = CopyShard(*storage_, path, moving.shard.number, *publication_, context);
-    }
-    if (!size.ok() && size.status().error_number() == ENOENT) {
-      // The checkpoint may be gone as a whole.
-      TB_RETURN_IF_ERROR(moving.source->bundle->CheckCurrent());
-      return Status(Code::kMissingShard, "the data file is missing")
-          .WithPath(path)
-          .WithShard(moving.from);
-    }
-    if (!size.ok()) return std::move(size).status().WithShard(moving.from);
-    moving.size = *size;
-    context.AddDone(moving.shard.size);
-    if (moving.size >= moving.shard.size) return Status();
-    return Status(Code::kOutOfBounds, "the data file has " + std::to_string(moving.size) +
-                                          " bytes, its tensors reach to " +
-                                          std::to_string(moving.shard.size))
-        .WithPath(path)
-        .WithShard(moving.from);
-  }
-
-  void NoteCopy(const Status& refusal) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (report_.copy_reason.empty()) report_.copy_reason = refusal.ToString();
-  }
-
-  Status CreateEmptyShard() {
-    TB_ASSIGN_OR_RETURN(const auto file, publication_->CreateShard(0));
-    return publication_->FinishShard(*file, 0);
   }
 
   Status WriteIndex() {
     TB_ASSIGN_OR_RETURN(
         const uint64_t size,
         publication_->WriteIndex([this](IndexWriter& index) { return FillIndex(index); }));
-    report_.file_bytes += size;
+    report_.file_bytes = report_.linked_bytes + report_.copied_bytes + size;
     return Status();
   }
 
@@ -221,7 +159,7 @@ class MergeOperation {
     return ForEachEntry(bundles_,
                         [&](size_t source, std::string_view key, format::Entry& entry) {
                           if (entry.slices.empty()) {
-                            entry.shard_id = sources_[source].shards.at(entry.shard_id).number;
+                            entry.shard_id = sources_[source].numbers.at(entry.shard_id);
                           }
                           return index.Add(key, entry);
                         });
@@ -244,9 +182,8 @@ class MergeOperation {
   std::vector<Source> sources_;
   std::vector<const Bundle*> bundles_;           // of the sources
   std::map<BundlePlace, std::string> prefixes_;  // of the sources
-  std::vector<Moving> moving_;
-  std::mutex mutex_;
-  MergeReport report_;  // copy_reason guarded by mutex_ while shards move
+  std::vector<AdoptedShard> shards_;
+  MergeReport report_;
   std::unique_ptr<Publication> publication_;
 };
 
