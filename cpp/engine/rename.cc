@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "engine/bundle.h"
 #include "engine/commit.h"
+#include "engine/entry_merge.h"
 #include "engine/index_writer.h"
 #include "format/naming.h"
 #include "format/slices.h"
@@ -57,10 +58,13 @@ class RenamedIndex {
     return Status();
   }
 
+  // All but the header.
   Status WriteTo(IndexWriter& index) const {
     for (const Item& item : entries_) TB_RETURN_IF_ERROR(index.AddValue(item.key, item.value));
     return Status();
   }
+
+  Bytes header() const { return header_; }  // as it is stored
 
   uint64_t num_tensors() const { return old_names_.size(); }
 
@@ -71,11 +75,15 @@ class RenamedIndex {
   };
 
   Status Add(std::string_view key, Bytes value) {
-    std::string new_key(key);
+    if (key.empty()) {
+      header_ = value;
+      return Status();
+    }
+    std::string new_key;
     if (Bundle::IsName(key)) {
       new_key = NewNameOf(key);
       TB_RETURN_IF_ERROR(CheckUnique(std::string(key), new_key));
-    } else if (!key.empty()) {
+    } else {
       const format::SliceKey part = format::DecodeSliceKey(key).value();
       new_key = format::EncodeSliceKey(NewNameOf(part.name), part.slice);
     }
@@ -98,30 +106,87 @@ class RenamedIndex {
   }
 
   const Renames& renames_;
+  Bytes header_;  // of the old index
   std::vector<Item> entries_;
   Renames taken_;      // of renames_, those whose tensor is there
   Renames old_names_;  // by the new ones
 };
 
-}  // namespace
+Result<std::unique_ptr<Publication>> Begin(io::Storage& storage, const std::string& prefix,
+                                           uint32_t num_shards) {
+  return Publication::Begin(storage, prefix, num_shards, Durability::kFull);
+}
 
-Result<RenameReport> Rename(const std::shared_ptr<io::Storage>& storage,
-                            const std::string& prefix, std::span<const NewName> names) {
-  TB_ASSIGN_OR_RETURN(const Renames renames, CheckRenames(names));
+Result<RenameReport> RenameInPlace(const std::shared_ptr<io::Storage>& storage,
+                                   const std::string& prefix, const Renames& renames) {
   // Before anything is made: there may be nothing at all.
   TB_RETURN_IF_ERROR(Bundle::Open(storage, prefix).status());
-  TB_ASSIGN_OR_RETURN(const auto publication,
-                      Publication::Begin(*storage, prefix, 1, Durability::kFull));
+  TB_ASSIGN_OR_RETURN(const auto publication, Begin(*storage, prefix, 1));
   TB_ASSIGN_OR_RETURN(const auto bundle, Bundle::Open(storage, prefix));
   RenamedIndex renamed(renames);
   TB_RETURN_IF_ERROR(renamed.Take(*bundle).WithPath(format::IndexPath(prefix)));
   RenameReport report;
   report.num_tensors = renamed.num_tensors();
-  report.num_renamed = renames.size();
-  TB_ASSIGN_OR_RETURN(report.index_bytes, publication->WriteIndex([&](IndexWriter& index) {
+  const auto fill = [&](IndexWriter& index) -> Status {
+    TB_RETURN_IF_ERROR(index.AddValue("", renamed.header()));
     return renamed.WriteTo(index);
-  }));
+  };
+  TB_ASSIGN_OR_RETURN(report.index_bytes, publication->WriteIndex(fill));
   TB_RETURN_IF_ERROR(publication->Commit());
+  return report;
+}
+
+// Under the numbers that they have: the entries stay as they are.
+Result<std::vector<AdoptedShard>> ShardsOf(const Bundle& bundle) {
+  UsedShards used;
+  const Bundle* const bundles[] = {&bundle};
+  TB_RETURN_IF_ERROR(ForEachEntry(bundles, [&](size_t, std::string_view, const auto& entry) {
+    AddUse(entry, used);
+    return Status();
+  }));
+  std::vector<AdoptedShard> shards;
+  for (const auto& [number, size] : used) shards.push_back({&bundle, number, number, size});
+  return shards;
+}
+
+Result<RenameReport> RenameTo(const std::shared_ptr<io::Storage>& storage,
+                              const std::string& prefix, const Renames& renames,
+                              const RenameOptions& options) {
+  TB_ASSIGN_OR_RETURN(const auto bundle, Bundle::Open(storage, prefix));
+  RenamedIndex renamed(renames);
+  TB_RETURN_IF_ERROR(renamed.Take(*bundle).WithPath(format::IndexPath(prefix)));
+  TB_ASSIGN_OR_RETURN(const std::vector<AdoptedShard> shards, ShardsOf(*bundle));
+  format::Header header = bundle->header();
+  TB_ASSIGN_OR_RETURN(const auto publication,
+                      Begin(*storage, options.destination, header.num_shards));
+  header.num_shards = publication->num_shards();
+  RenameReport report;
+  report.num_tensors = renamed.num_tensors();
+  TB_ASSIGN_OR_RETURN(report.adopted,
+                      AdoptShards(*storage, shards, *publication, options.adoption));
+  // Only now: a data file that was there while the index stood belongs to it.
+  TB_RETURN_IF_ERROR(bundle->CheckCurrent());
+  TB_RETURN_IF_ERROR(publication->PublishShards());
+  const auto fill = [&](IndexWriter& index) -> Status {
+    TB_RETURN_IF_ERROR(index.AddHeader(header));
+    return renamed.WriteTo(index);
+  };
+  TB_ASSIGN_OR_RETURN(report.index_bytes, publication->WriteIndex(fill));
+  TB_RETURN_IF_ERROR(publication->Commit());
+  publication->RemoveReplaced();
+  return report;
+}
+
+}  // namespace
+
+Result<RenameReport> Rename(const std::shared_ptr<io::Storage>& storage,
+                            const std::string& prefix, std::span<const NewName> names,
+                            const RenameOptions& options) {
+  TB_ASSIGN_OR_RETURN(const Renames renames, CheckRenames(names));
+  TB_ASSIGN_OR_RETURN(RenameReport report, options.destination.empty()
+                                               ? RenameInPlace(storage, prefix, renames)
+                                               : RenameTo(storage, prefix, renames, options));
+  report.num_renamed = renames.size();
   return report;
 }
 

@@ -58,7 +58,14 @@ def merge(
     num_threads: int,
     progress: _Progress,
 ) -> dict[str, Any]: ...
-def rename(prefix: bytes, names: list[tuple[str, str]]) -> tuple[int, int]: ...
+def rename(
+    prefix: bytes,
+    names: list[tuple[str, str]],
+    *,
+    destination: bytes,
+    num_threads: int,
+    progress: Callable[[int, int], object] | None,
+) -> dict[str, Any]: ...
 
 class Writer:
     def __init__(

@@ -1,4 +1,4 @@
-"""Renaming tensors of a checkpoint in place: its index is written anew, and nothing else."""
+"""Renaming tensors of a checkpoint: its index is written anew, in place or beside it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tensorbundle.core import _core
 from tensorbundle.errors import DuplicateTensorError, MissingTensorError, UnsupportedError
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 from tensorbundle.paths import absolute, open_core
+from tensorbundle.saving import check_threads
 
 __all__ = ["RenameReport", "rename"]
 
@@ -29,6 +30,14 @@ class RenameReport:
     `tf.train.Checkpoint` and `Checkpoint` look for them by these, and will not find them."""
     dry_run: bool
     """Whether nothing was written."""
+    output: str | None = None
+    """Prefix of the renamed checkpoint; ``None`` where it was renamed in place."""
+    linked_bytes: int = 0
+    """Of the output's data files that are hard links of the checkpoint's."""
+    copied_bytes: int = 0
+    """Of those that had to be copied."""
+    copy_reason: str = ""
+    """Why the first of them could not be a link; empty where none was copied."""
 
     def as_dict(self) -> dict[str, Any]:
         """Give all fields as plain values."""
@@ -39,14 +48,21 @@ def rename(
     prefix: str | os.PathLike[str],
     names: Mapping[str, str] | Callable[[str], str],
     *,
+    output: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
+    num_threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> RenameReport:
     """Give tensors of a checkpoint other names.
 
     Only the index is written, under another name, synced and renamed: whatever happens, it
     is the old or the new one, and the data files, which are not touched, go with either.
-    Parts of partitioned tensors follow their tensor. To keep the old names too, `merge` the
-    checkpoint alone to another prefix first, which takes no space, and rename it there.
+    Parts of partitioned tensors follow their tensor.
+
+    With `output` the checkpoint stays as it is, and the renamed one gets that prefix. It
+    takes no space of its own: its data files are hard links, as those of `merge` are, and
+    copies only where there can be no link. It is published as a save is, and durable when
+    the call returns.
 
     What restores by names, as `load`, `Saver` and ``tf.compat.v1.train.Saver`` do, goes by
     the new ones. What restores by objects does not: the object graph that
@@ -62,13 +78,22 @@ def rename(
         New names by the old ones; or a function that gives each name's new one, or the
         same. It is not asked about the object graph, which keeps its name. All are renamed
         at once, so that two tensors can exchange their names.
+    output
+        Prefix of the renamed checkpoint; ``None`` renames in place. One that is there already
+        is replaced. The last directory is created if it is missing.
     dry_run
-        Check, and report, but write nothing.
+        Check the names, and report, but write nothing.
+    num_threads
+        Threads that link, sync and copy data files for `output`; ``None`` means one per CPU
+        of this process.
+    progress
+        Called now and then, on this thread, with the bytes of data files done and in total.
+        What it raises cancels the renaming.
 
     Returns
     -------
     RenameReport
-        Which tensors have other names.
+        Which tensors have other names; with `output`, what was linked and copied.
 
     Raises
     ------
@@ -81,9 +106,12 @@ def rename(
     ValueError
         A new name would be empty, or the object graph is to be renamed.
     LockedError
-        A save of this checkpoint is under way.
+        A save of this checkpoint, or of `output`, is under way.
+    CheckpointGoneError
+        The checkpoint was replaced while its data files were linked to `output`.
     CorruptionError, UnsupportedError
-        The index is damaged, or the checkpoint is of TensorFlow's V1 format.
+        The index is damaged, or the checkpoint is of TensorFlow's V1 format. For `output`,
+        also any record in it, or a data file that is missing or too short.
     OSError
         Anything else. After each of these errors everything is as it was; only where the
         very last sync of the directory fails are the new names in place already, though
@@ -93,13 +121,15 @@ def rename(
     --------
     >>> tb.rename("run/ckpt", {"dense/kernel": "dense/weight"})  # doctest: +SKIP
     >>> tb.rename("run/ckpt", lambda name: name.removeprefix("model/"))  # doctest: +SKIP
+    >>> tb.rename("run/ckpt", str.lower, output="run/lower")  # doctest: +SKIP
     """
+    count = check_threads(num_threads)
     path = os.fspath(prefix)
     core = open_core(path)
     if isinstance(core, _core.V1Checkpoint):
         raise UnsupportedError(
-            f"{path}: a checkpoint of TensorFlow's V1 format cannot be renamed in place; load "
-            "it, and save it as a bundle",
+            f"{path}: a checkpoint of TensorFlow's V1 format cannot be renamed; load it, and "
+            " save it as a bundle",
             code="UnsupportedFormat",
             path=path,
         )
@@ -107,14 +137,25 @@ def rename(
     renamed = _renamed(existing, names, path)
     _check(existing, renamed, path)
     lost = _known_to_objects(core, path, renamed)
-    if renamed and not dry_run:
-        _core.rename(absolute(path), list(renamed.items()))
+    target = None if output is None else os.fspath(output)
+    destination = b"" if target is None else absolute(target)
+    adopted = {}
+    if (renamed or destination) and not dry_run:
+        adopted = _core.rename(
+            absolute(path),
+            list(renamed.items()),
+            destination=destination,
+            num_threads=count,
+            progress=progress,
+        )
     return RenameReport(
         prefix=path,
         num_tensors=len(existing),
         renamed=tuple(renamed.items()),
         lost_to_objects=lost,
         dry_run=dry_run,
+        output=target,
+        **adopted,
     )
 
 

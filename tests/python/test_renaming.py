@@ -133,6 +133,116 @@ def test_damage_and_absence_are_errors(saved, tmp_path):
         tb.rename(saved, lambda name: name + "x")
 
 
+# ---- beside the checkpoint ------------------------------------------------------------------
+
+RENAMED = {
+    **{name: TENSORS[name] for name in TENSORS if name != "step"},
+    "now": TENSORS["step"],
+}
+
+
+def identities(prefix):
+    return [path.stat().st_ino for path in sorted(Path(prefix).parent.glob(
+        Path(prefix).name + ".data-*"))]  # fmt: skip
+
+
+def test_the_renamed_checkpoint_stands_beside_the_other(saved, tf):
+    before = snapshot(saved)
+    output = saved + "-renamed"
+    report = tb.rename(saved, {"step": "now"}, output=output)
+    assert (report.prefix, report.output) == (saved, output)
+    assert report.renamed == (("step", "now"),)
+    sizes = [len(content) for name, content in before.items() if "data" in name]
+    assert (report.linked_bytes, report.copied_bytes, report.copy_reason) == (
+        sum(sizes),
+        0,
+        "",
+    )
+    assert_all_same(tb.load(output), RENAMED)
+    assert_all_same(tb.load(saved), TENSORS)
+    assert {name: snapshot(saved)[name] for name in before} == before
+    assert identities(output) == identities(saved)
+    assert tb.verify(output).ok
+    assert_all_same({k.decode(): v for k, v in read_bundle(output).items()}, RENAMED)
+    assert_same(tf.train.load_variable(output, "now"), TENSORS["step"])
+    tb.remove_checkpoint(saved)
+    assert_all_same(tb.load(output), RENAMED)
+
+
+def test_a_function_that_changes_nothing_makes_a_second_checkpoint(saved):
+    tb.rename(saved, lambda name: name, output=saved + "2")
+    assert_all_same(tb.load(saved + "2"), TENSORS)
+
+
+def test_the_output_replaces_what_is_there_also_itself(saved, monkeypatch):
+    output = saved + "-2"
+    tb.save(output, {"old": np.ones(3)}, num_shards=2)
+    for _ in range(2):
+        tb.rename(saved, {"step": "now"}, output=output)
+        assert_all_same(tb.load(output), RENAMED)
+        assert len(identities(output)) == 2
+    monkeypatch.chdir(Path(saved).parent)
+    tb.rename(saved, {"step": "now"}, output=Path(saved).name)
+    assert_all_same(tb.load(saved), RENAMED)
+    assert len(identities(output)) == 2
+
+
+def test_parts_and_the_other_byte_order_go_along(prefix):
+    grid = np.arange(24, dtype=np.float32).reshape(4, 6)
+    parts = [((Extent(0, 2), Extent()), grid[:2]), ((Extent(2, 2), Extent()), grid[2:])]
+    write_bundle(
+        prefix, {"grid": Partitioned((4, 6), parts), "z": np.ones(1)}, num_shards=2,
+        big_endian=True,
+    )  # fmt: skip
+    tb.rename(prefix, {"grid": "a/grid"}, output=prefix + "2")
+    assert_same(read_bundle(prefix + "2")[b"a/grid"], grid)
+    assert_same(tb.load(prefix + "2")["a/grid"], grid)
+
+
+def test_another_file_system_gets_copies_and_the_report_says_why(saved, small_disk):
+    output = str(small_disk.path / "new" / "c")
+    report = tb.rename(saved, {"step": "now"}, output=output)
+    assert report.linked_bytes == 0
+    assert report.copied_bytes == sum(map(len, data_files(saved).values()))
+    assert "Invalid cross-device link" in report.copy_reason
+    assert_all_same(tb.load(output), RENAMED)
+
+
+def test_what_fails_leaves_both_places_alone(saved, small_disk):
+    tb.save(saved, {"large": np.random.default_rng(0).bytes(6 << 20)})
+    before = snapshot(saved)
+    output = str(small_disk.path / "c")
+    with pytest.raises(OSError, match="No space left"):
+        tb.rename(saved, {"large": "x"}, output=output)
+
+    def refuse(done, total):
+        raise KeyError("enough")
+
+    with pytest.raises((KeyError, OSError)):
+        tb.rename(saved, {"large": "x"}, output=output, progress=refuse)
+    for names in {"none": "x"}, {"large": ""}:
+        with pytest.raises((KeyError, ValueError)):
+            tb.rename(saved, names, output=output)
+    Path(saved + ".data-00000-of-00001").unlink()
+    with pytest.raises(tb.MissingShardError):
+        tb.rename(saved, {"large": "x"}, output=output)
+    assert listed(small_disk.path) == []
+    assert snapshot(saved).keys() == before.keys() - {"ckpt.data-00000-of-00001"}
+
+
+def test_a_rehearsal_of_an_output_writes_nothing(saved):
+    before = snapshot(saved)
+    report = tb.rename(saved, {"step": "x"}, output=saved + "2", dry_run=True)
+    assert (report.output, report.linked_bytes) == (saved + "2", 0)
+    assert listed(Path(saved).parent) == sorted(before)
+
+
+@pytest.mark.parametrize("output", ["", "run/", "a\0b"])
+def test_an_output_that_is_no_prefix_is_refused(saved, output):
+    with pytest.raises(ValueError, match=r"prefix|null byte"):
+        tb.rename(saved, {"step": "x"}, output=output)
+
+
 def test_v1_checkpoints_are_not_renamed(tmp_path):
     write_v1(tmp_path / "c", {b"a": np.ones(1)})
     with pytest.raises(tb.UnsupportedError, match="V1"):

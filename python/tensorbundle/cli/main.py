@@ -212,6 +212,10 @@ def _add_rename(commands: Any) -> None:
         "rules", nargs="+", metavar="RULE",
         help="s/REGEX/REPLACEMENT/[gi] as in sed -E: \\1 is a group, & the match; in turn",
     )  # fmt: skip
+    parser.add_argument(
+        "--output", metavar="PREFIX",
+        help="write the renamed checkpoint there, with hard links of the data files",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="show it, but write nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -9,8 +9,8 @@ from tensorbundle.cli.output import (
     byte_progress,
     count,
     escape,
-    format_bytes,
     format_seconds,
+    linked_and_copied,
     print_json,
 )
 from tensorbundle.cli.prefix import resolve_prefix
@@ -40,14 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(report: MergeReport) -> None:
     for prefix in report.missing:
         print(f"missing {escape(prefix)}")
-    copied = ""
-    if report.copied_bytes or report.copy_reason:
-        reason = escape(report.copy_reason)
-        copied = f", {format_bytes(report.copied_bytes)} copied ({reason})"
     print(
         f"{escape(report.prefix)}: {count(report.num_tensors, 'tensor')} in "
-        f"{count(report.num_shards, 'data file')}, {format_bytes(report.linked_bytes)} linked"
-        f"{copied}, in {format_seconds(report.seconds)}"
+        f"{count(report.num_shards, 'data file')}, {linked_and_copied(report)}, "
+        f"in {format_seconds(report.seconds)}"
     )
     for remaining in report.remains:
         print(f"not removed {escape(remaining)}")

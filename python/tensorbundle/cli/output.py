@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 from tensorbundle.shown_text import shown
 
@@ -24,6 +24,7 @@ __all__ = [
     "format_range",
     "format_seconds",
     "is_terminal",
+    "linked_and_copied",
     "print_json",
     "print_table",
     "shown_name",
@@ -99,6 +100,26 @@ def _fitting_unit(value: float, units: Sequence[tuple[str, float]]) -> tuple[str
 
 def _three_digits(value: float) -> str:
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+class _Adopted(Protocol):
+    """Of a report: what became of the data files of another checkpoint."""
+
+    @property
+    def linked_bytes(self) -> int: ...
+    @property
+    def copied_bytes(self) -> int: ...
+    @property
+    def copy_reason(self) -> str: ...
+
+
+def linked_and_copied(report: _Adopted) -> str:
+    """Tell how data files got into a new checkpoint: ``"1.20 GB linked"``."""
+    told = f"{format_bytes(report.linked_bytes)} linked"
+    if report.copied_bytes or report.copy_reason:
+        reason = escape(report.copy_reason)
+        told += f", {format_bytes(report.copied_bytes)} copied ({reason})"
+    return told
 
 
 def print_json(value: Any) -> None:

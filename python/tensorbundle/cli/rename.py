@@ -6,7 +6,14 @@ import argparse
 import sys
 
 from tensorbundle.cli.errors import OK
-from tensorbundle.cli.output import count, print_json, shown_name
+from tensorbundle.cli.output import (
+    byte_progress,
+    count,
+    escape,
+    linked_and_copied,
+    print_json,
+    shown_name,
+)
 from tensorbundle.cli.prefix import resolve_prefix
 from tensorbundle.cli.substitution import substitute
 from tensorbundle.renaming import RenameReport, rename
@@ -17,7 +24,15 @@ __all__ = ["run"]
 def run(arguments: argparse.Namespace) -> int:
     """Rename tensors; give the exit status."""
     names = substitute(arguments.rules)
-    report = rename(resolve_prefix(arguments.prefix), names, dry_run=arguments.dry_run)
+    prefix = resolve_prefix(arguments.prefix)
+    with byte_progress(f"renaming {prefix}") as progress:
+        report = rename(
+            prefix,
+            names,
+            output=arguments.output,
+            dry_run=arguments.dry_run,
+            progress=progress,
+        )
     if arguments.json:
         print_json(report.as_dict())
     else:
@@ -31,7 +46,12 @@ def _print(report: RenameReport) -> None:
     for old, new in report.renamed:
         print(f"{shown_name(old)} -> {shown_name(new)}")
     would = "would be " if report.dry_run else ""
-    print(f"{len(report.renamed):,} of {count(report.num_tensors, 'tensor')} {would}renamed")
+    told = f"{len(report.renamed):,} of {count(report.num_tensors, 'tensor')} {would}renamed"
+    if report.output is not None:
+        told += f" in {escape(report.output)}"
+        if not report.dry_run:
+            told += f", {linked_and_copied(report)}"
+    print(told)
 
 
 def _warning(report: RenameReport) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -46,7 +47,24 @@ def test_json_has_all_of_it(run, saved):
         "renamed": [["step", "x"]],
         "lost_to_objects": [],
         "dry_run": False,
+        "output": None,
+        "linked_bytes": 0,
+        "copied_bytes": 0,
+        "copy_reason": "",
     }
+
+
+def test_the_renamed_checkpoint_may_stand_beside_the_other(run, saved):
+    outcome = run("rename", saved, "s/step/x/", "--output", saved + "2")
+    assert outcome.status == 0
+    line = rf"1 of 3 tensors renamed in {re.escape(saved)}2, \d+ B linked"
+    assert re.fullmatch(line, outcome.out.splitlines()[-1])
+    assert (list(tb.open(saved))[-1], list(tb.open(saved + "2"))[-1]) == ("step", "x")
+    found = json.loads(
+        run("rename", saved, "s/step/b/", "--output", saved + "3", "--json").out
+    )
+    assert found["output"] == saved + "3"
+    assert found["linked_bytes"] > 0
 
 
 def test_a_collision_is_told_and_changes_nothing(run, saved):
