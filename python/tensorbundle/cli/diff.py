@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
             atol=arguments.atol,
         )
     except CorruptionError as error:  # elsewhere 1, which here means that they differ
-        raise CommandError(message_of(error)) from None
+        raise CommandError(message_of(error)) from error
     if arguments.json:
         print_json(report.as_dict())
     else:

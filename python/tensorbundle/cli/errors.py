@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+import errno
+import os
+from typing import Any, Final
 
 from tensorbundle.errors import BundleError, CorruptionError
 
 __all__ = ["DAMAGED", "EXPECTED", "INTERRUPTED", "OK", "PIPE_CLOSED", "UNUSABLE",
-           "CommandError", "exit_status", "message_of"]  # fmt: skip
+           "CommandError", "as_json", "exit_status", "message_of"]  # fmt: skip
 
 OK: Final = 0
 DAMAGED: Final = 1
@@ -40,3 +42,22 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     return str(error) or type(error).__name__
+
+
+def as_json(error: BaseException) -> dict[str, Any]:
+    """Give what ``--json`` prints of an expected failure."""
+    # What a command tells in its own words is still the fault that it was.
+    fault = error.__cause__ if isinstance(error, CommandError) and error.__cause__ else error
+    path = getattr(fault, "path", None) or getattr(fault, "filename", None)
+    number = getattr(fault, "errno", None)
+    return {
+        "error": {
+            "code": getattr(fault, "code", "") or type(fault).__name__,
+            "errno": None if number is None else errno.errorcode.get(number),
+            "message": message_of(error),
+            "path": os.fsdecode(path) if isinstance(path, (str, bytes)) else None,
+            "key": getattr(fault, "key", None),
+            "shard": getattr(fault, "shard", None),
+            "offset": getattr(fault, "offset", None),
+        }
+    }

@@ -7,6 +7,7 @@ Commands are imported when called, so that each pays only for what it needs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -21,10 +22,12 @@ from tensorbundle.cli.errors import (
     OK,
     PIPE_CLOSED,
     UNUSABLE,
+    CommandError,
+    as_json,
     exit_status,
     message_of,
 )
-from tensorbundle.cli.output import escape
+from tensorbundle.cli.output import escape, print_json
 
 __all__ = ["main"]
 
@@ -33,9 +36,8 @@ class _Parser(argparse.ArgumentParser):
     """Tells a mistake in one line, as all other errors are told."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the mistake and exit."""
-        _print_error(f"{message} (see {self.prog} --help)")
-        raise SystemExit(UNUSABLE)
+        """Raise the mistake."""
+        raise CommandError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     _make_output_forgiving()
+    given = sys.argv[1:] if argv is None else list(argv)
     try:
-        status = _dispatch(argv)
+        status = _dispatch(given)
         if sys.stdout is not None:
             sys.stdout.flush()
     except SystemExit as leaving:  # argparse, having printed what it had to say
@@ -64,15 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _settle_output()
         return PIPE_CLOSED
     except EXPECTED as error:
+        if "--json" in given and sys.stdout is not None:
+            with contextlib.suppress(OSError):  # which may be the failure
+                print_json(as_json(error))
         _settle_output()
         _print_error(message_of(error))
         return exit_status(error)
     return status
 
 
-def _dispatch(argv: Sequence[str] | None) -> int:
+def _dispatch(given: list[str]) -> int:
     parser = _make_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(given)
     if arguments.version:
         return _print_version()
     if arguments.command is None:
