@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import tensorbundle as tb
-from reference.bundle import read_bundle, write_bundle
+from reference.bundle import Extent, Partitioned, read_bundle, write_bundle
 
 from .helpers import ALL_DTYPES, GOLDEN, assert_same, data_file, flip_byte, sample
+from .partitions import cut
 
 BIG = str(GOLDEN / "big_endian")
 
@@ -83,3 +85,97 @@ def test_lengths_of_strings_are_checked_in_their_byte_order(prefix):
     with pytest.raises(tb.CorruptionError) as caught:
         tb.load(prefix, verify=False)
     assert caught.value.code == "DataChecksumMismatch"
+
+
+# ---- in parts -------------------------------------------------------------------------------
+
+# Of each rank a shape, and where it is cut.
+RANKS = {
+    1: ((7,), [3]),
+    2: ((4, 6), [1, 3], [2]),
+    3: ((3, 2, 5), [], [1], [4]),
+    4: ((2, 3, 2, 2), [1], [2], [], [1]),
+    8: ((2, 1, 2, 1, 2, 1, 2, 3), [1], [], [], [], [1], [], [], [2]),
+    10: ((2, *[1] * 8, 4), [1], *[[]] * 8, [3]),
+}
+WORDS = [b"", b"one", b"\0two\xff", b"x" * 300]
+
+
+def of_rank(dtype, rank):
+    shape = RANKS[rank][0]
+    if dtype.kind != "O":
+        return sample(dtype, shape, seed=rank)
+    count = int(np.prod(shape))
+    words = np.empty(count, object)
+    words[:] = [WORDS[i % len(WORDS)] for i in range(count)]
+    return words.reshape(shape)
+
+
+def big_endian_bytes(array):
+    """Give the numbers of a part as a big-endian machine's TensorFlow writes them.
+
+    Complex numbers are two words; an element of 4 or 2 bits has a byte of its own.
+    """
+    raw = np.ascontiguousarray(array)
+    if array.dtype.kind == "c":
+        raw = raw.view(f"f{array.dtype.itemsize // 2}")
+    elif array.dtype.kind == "V" or array.dtype.itemsize == 1:  # those of ml_dtypes
+        raw = raw.view(f"u{array.dtype.itemsize}")
+    stored = raw.astype(raw.dtype.newbyteorder(">")).tobytes()
+    bits = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}
+    used = (1 << bits.get(array.dtype.name, 8)) - 1
+    return bytes(byte & used for byte in stored)
+
+
+def test_big_endian_bytes_are_the_known_ones():
+    known = [
+        (np.array([1, -2], np.int16), "0001fffe"),
+        (np.array([1.5], np.float64), "3ff8000000000000"),
+        (np.array([1 - 2j], np.complex64), "3f800000c0000000"),
+        (np.array([-3.5], ml_dtypes.bfloat16), "c060"),
+        (np.array([-1, 7], ml_dtypes.int4), "0f07"),
+        (np.array([1.5], ml_dtypes.float8_e4m3fn), "3c"),
+    ]
+    for array, expected in known:
+        assert big_endian_bytes(array).hex() == expected
+
+
+@pytest.mark.parametrize("rank", RANKS)
+@pytest.mark.parametrize("dtype", [*ALL_DTYPES, np.dtype(object)], ids=str)
+def test_parts_of_every_dtype_and_rank_are_put_together(prefix, dtype, rank):
+    array = of_rank(dtype, rank)
+    parts = cut(array, *RANKS[rank][1:])
+    slices = [
+        (tuple(Extent(b, s) for b, s in zip(begin, part.shape, strict=True)), part)
+        for begin, part in parts
+    ]
+    value = Partitioned(array.shape, slices)
+    write_bundle(prefix, {"v": value, "w": array}, num_shards=2, big_endian=True,
+                 placement={"v": 0, "w": 1})  # fmt: skip
+    if dtype.kind != "O":  # known bytes, before what reads them back
+        stored = data_file(prefix).read_bytes()
+        assert stored == b"".join(big_endian_bytes(part) for _, part in parts)
+    assert_same(read_bundle(prefix)[b"v"], array)
+    index = (slice(None), *(0,) * (rank - 2), slice(1, 3)) if rank > 1 else np.s_[2:5]
+    expected = np.array(array[index])
+    with tb.open(prefix) as bundle:
+        for name in "v", "w":
+            assert_same(tb.load(prefix)[name], array)
+            assert_same(bundle[name], array)
+            assert_same(bundle.read_slice(name, index), expected)
+            assert_same(bundle.read_slice(name, np.s_[...]), array)
+    assert tb.verify(prefix).ok
+    # What is saved again is little-endian, and the same.
+    tb.save(prefix + "-again", tb.load(prefix))
+    assert_same(read_bundle(prefix + "-again")[b"v"], array)
+
+
+def test_big_endian_parts_of_several_bundles_are_merged(tmp_path):
+    array = sample("float64", (4, 6))
+    whole = (Extent(0, 2), Extent(0, 6)), (Extent(2, 2), Extent(0, 6))
+    prefixes = [str(tmp_path / name) for name in "ab"]
+    for prefix, extents, part in zip(prefixes, whole, (array[:2], array[2:]), strict=True):
+        write_bundle(prefix, {"v": Partitioned((4, 6), [(extents, part)])}, big_endian=True)
+    tb.merge(prefixes, tmp_path / "out")
+    assert_same(tb.load(tmp_path / "out")["v"], array)
+    assert_same(read_bundle(tmp_path / "out")[b"v"], array)

@@ -263,7 +263,10 @@ def test_a_flipped_bit_of_the_index_is_an_error_or_harmless(model, where, bit):
         assert_equal_tensors(as_bytes(found), model)
 
 
-@pytest.mark.parametrize("bundle", sorted(p.stem for p in GOLDEN.glob("*.index")))
+BUNDLES = sorted(p.relative_to(GOLDEN).with_suffix("") for p in GOLDEN.rglob("*.index"))
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=str)
 def test_we_read_the_golden_bundles_as_the_oracle_does(bundle):
     prefix = str(GOLDEN / bundle)
     expected = read_bundle(prefix)
