@@ -12,6 +12,8 @@ import pytest
 
 import tensorbundle as tb
 from reference.bundle import read_bundle, write_bundle
+from reference.v1 import write_v1
+from tensorbundle.cli.main import main
 
 from .helpers import assert_same, data_file, flip_byte, listed
 
@@ -140,6 +142,110 @@ def test_a_path_is_no_pattern(tmp_path, name, other):
     tb.remove_checkpoint(prefix)
     assert not tb.checkpoint_exists(prefix)
     assert list(tb.load(decoy)) == ["decoy"]
+
+
+# And one that is no text.
+PLACES = [*(name for name, _ in PATTERNS), "latin-\udce4", "new\nline", " -x"]
+
+
+@pytest.fixture(params=PLACES)
+def place(request, tmp_path):
+    """Give a prefix with such a name, in a directory with one as well, beside decoys."""
+    directory = tmp_path / "run[1]\udcff*"
+    directory.mkdir()
+    for decoy in "ckxpt", "x", "run1*":
+        tb.save(directory / decoy, {"decoy": np.zeros(1)})
+    return str(directory / request.param)
+
+
+def told(capsys, *arguments):
+    """Run the command here, and give the object that it prints."""
+    assert main([*arguments, "--json"]) in (0, 1)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_command_takes_a_path_as_it_is(place, capsys):
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    tb.save(place, {"own": array})
+    again, third = place + "[2]", place + "*"
+    assert [row["name"] for row in told(capsys, "ls", place)["tensors"]] == ["own"]
+    assert told(capsys, "cat", place, "own[1, :2]")["values"] == [4, 5]
+    assert told(capsys, "cat", place, "own", "--verify")["prefix"] == place
+    assert told(capsys, "verify", place)["num_tensors"] == 1
+    assert told(capsys, "merge", again, place)["prefix"] == again
+    found = told(capsys, "rename", again, "s/own/mine/", "--output", third)
+    assert found["output"] == third
+    assert told(capsys, "rename", third, "s/mine/own/")["renamed"] == [["mine", "own"]]
+    assert told(capsys, "diff", place, third, "--values")["same"]
+    merged = told(capsys, "merge", again, place, "--delete-sources")
+    assert merged["remains"] == []
+    assert not os.path.exists(place + ".index")
+    for path in again, third:
+        assert_same(tb.load(path)["own"], array)
+        assert told(capsys, "verify", path)["ok"]
+    for decoy in "ckxpt", "x", "run1*":
+        assert list(tb.load(os.path.join(os.path.dirname(place), decoy))) == ["decoy"]
+
+
+def test_every_function_takes_a_path_as_it_is(place):
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    with tb.Writer(place) as writer:
+        writer.add("whole", array)
+        writer.add_slice("parts", (3, 4), (0, 0), array[:1])
+        writer.add_slice("parts", (3, 4), (1, 0), array[1:])
+    mine = np.zeros_like(array)
+    tb.load(place, into={"whole": mine})
+    assert_same(mine, array)
+    with tb.open(place, verify=True) as bundle:
+        for name in "whole", "parts":
+            assert_same(tb.load(place, mmap=True)[name], array)
+            assert_same(tb.load_variable(place, name), array)
+            assert_same(bundle.read_slice(name, np.s_[1:]), array[1:])
+    assert dict(tb.list_variables(place)) == {"whole": [3, 4], "parts": [3, 4]}
+    assert tb.load_checkpoint(place).has_tensor("parts")
+    assert tb.verify(place).ok
+    second, merged = place + "-2", place + "?"
+    report = tb.save(second, {"own": array}, blocking=False).result()
+    assert report.prefix == second
+    assert tb.save(second + "b", {"own": array}, incremental=second).num_tensors == 1
+    tb.merge([place, second], merged)
+    tb.rename(merged, {"own": "mine"}, output=merged + "[")
+    assert tb.diff(merged, merged + "[").removed[0].name == "own"
+    assert_same(tb.load(merged + "[")["mine"], array)
+    assert tb.checkpoint_exists(merged)
+    tb.remove_checkpoint(merged)
+    assert not tb.checkpoint_exists(merged)
+    assert tb.checkpoint_exists(merged + "[")
+    write_v1(place + ".v1", {b"old": array})
+    assert_same(tb.load(place + ".v1")["old"], array)
+
+
+def test_every_command_takes_names_that_are_no_text(saved, tmp_path, capsys):
+    """Of tensors stored whole and in parts."""
+    rows = np.arange(12).reshape(3, 4)
+    other = str(tmp_path / "parts")
+    with tb.Writer(other) as writer:
+        for name in NAMES:
+            writer.add_slice(name + b"/p", (3, 4), (1, 0), rows[1:])
+            writer.add_slice(name + b"/p", (3, 4), (0, 0), rows[:1])
+    merged = str(tmp_path / "merged")
+    assert told(capsys, "merge", merged, saved, other)["num_tensors"] == 2 * len(NAMES)
+    for name, text in NAMES.items():
+        assert told(capsys, "cat", merged, text + "/p[1, 2:]")["values"] == [6, 7]
+        assert told(capsys, "cat", merged, text + "[-1]")["name"] == text
+        assert_same(tb.open(merged).read_slice(name + b"/p", np.s_[1]), rows[1])
+    found = told(capsys, "diff", merged, saved)
+    assert {spec["name"] for spec in found["removed"]} == {t + "/p" for t in NAMES.values()}
+    rule = "s/^\udcff\udcfe/\udcfd/"
+    renamed = told(capsys, "rename", merged, rule)["renamed"]
+    assert renamed == [["\udcff\udcfe", "\udcfd"], ["\udcff\udcfe/p", "\udcfd/p"]]
+    assert_same(read_bundle(merged)[b"\xfd/p"], rows)
+    flip_byte(data_file(merged, 1), 0)
+    faults = told(capsys, "verify", merged)["faults"]
+    assert len(faults) == 1
+    assert faults[0]["name"].encode("utf-8", "surrogateescape").removesuffix(b"/p") in {
+        *NAMES, b"\xfd",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["ck*pt", "ck[0-9]pt", "ck\\pt", "ck?"])
