@@ -2,7 +2,7 @@
 
 One model is saved at once, tensor by tensor, and with every large tensor in parts; then
 read from each of these files. Slices are read cold: the disk's bytes are those that the
-system counted for the process.
+system counted for the process. Last, one tensor in very many parts, which come in no order.
 """
 
 from __future__ import annotations
@@ -68,6 +68,24 @@ def load_cases(size: int, directory: str) -> list[common.Case]:
     ]
 
 
+def many_parts_cases(number: int, directory: str) -> list[common.Case]:
+    """Give a durable save of a tensor whose rows are its parts, and reads of it."""
+    prefix = os.path.join(directory, "many")
+    row = np.ones((1, 16), np.float32)
+    order = np.random.default_rng(0).permutation(number).tolist()
+
+    def save() -> None:
+        with tb.Writer(prefix) as writer:
+            for i in order:
+                writer.add_slice("table", (number, 16), (i, 0), row)
+
+    return [
+        common.Case("Writer, part by part", save),
+        common.Case("load", lambda: tb.load(prefix)),
+        common.Case("one row", lambda: tb.open(prefix).read_slice("table", number // 2)),
+    ]
+
+
 def read_bytes() -> int:
     """Give the bytes that the disk has moved for this process."""
     lines = Path("/proc/self/io").read_text().splitlines()
@@ -100,7 +118,11 @@ def print_slices(shape: tuple[int, int], directory: str) -> list[int]:
 
 
 def main() -> None:
-    options = common.parse_arguments(__doc__, gb={"type": float, "default": 2.0})
+    options = common.parse_arguments(
+        __doc__,
+        gb={"type": float, "default": 2.0},
+        parts={"type": int, "default": 100_000},
+    )
     print(common.machine_line(options.dir), flush=True)
     model = common.model_of(common.make_pool(options.gb), options.gb)
     with common.scratch_in(options.dir) as directory:
@@ -109,11 +131,17 @@ def main() -> None:
         loads = load_cases(model.num_bytes, directory)
         common.interleave(loads, options.runs)
         common.remove_files(directory)
+        many = many_parts_cases(options.parts, directory)
+        common.interleave(many, options.runs)
+        common.remove_files(directory)
         moved = print_slices((int(options.gb * 1e9) // (4 * 8192), 8192), directory)
     title = f"{options.gb:g} GB, {options.runs} runs"
     common.print_cases(f"Durable save, {title}", saves, saves[0])
     common.print_cases(f"Load, warm and verified, {title}", loads, loads[0])
-    common.write_json(options.json, [*saves, *loads], options.dir, slice_bytes=moved)
+    common.print_cases(
+        f"One tensor in {options.parts:,} parts, {options.runs} runs", many, many[0]
+    )
+    common.write_json(options.json, [*saves, *loads, *many], options.dir, slice_bytes=moved)
 
 
 if __name__ == "__main__":
