@@ -11,7 +11,7 @@ from tensorbundle.core import _core
 from tensorbundle.errors import DuplicateTensorError, MissingTensorError, UnsupportedError
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 from tensorbundle.paths import absolute, open_core
-from tensorbundle.saving import check_threads
+from tensorbundle.transfer_options import check_threads
 
 __all__ = ["RenameReport", "rename"]
 
