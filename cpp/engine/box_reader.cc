@@ -110,10 +110,14 @@ Status BoxReader::ReadWindows(const std::vector<Window>& windows, MutableBytes o
   RunOptions run;
   run.num_threads =
       std::min(NumReadThreads(options), std::min<size_t>(windows.size(), kMaxReadThreads));
-  run.total_bytes = windows.size() * kBoxWindow;
   run.observer = options.observer;
+  uint64_t largest = 0;  // bytes, as no thread needs more
+  for (const Window& window : windows) {
+    run.total_bytes += window.end - window.begin;
+    largest = std::max(largest, window.end - window.begin);
+  }
   TB_ASSIGN_OR_RETURN(const auto scratch,
-                      io::AlignedBuffer::Allocate(run.num_threads * kBoxWindow));
+                      io::AlignedBuffer::Allocate(run.num_threads * largest));
   return RunJobs(
       windows.size(),
       [&](size_t index, JobContext& context) {
@@ -124,10 +128,10 @@ Status BoxReader::ReadWindows(const std::vector<Window>& windows, MutableBytes o
                             shared.Get([&] { return bundle_->OpenShard(entry.shard_id); }));
         TB_RETURN_IF_ERROR(
             ReadWindow(window, *file,
-                       scratch.bytes().subspan(context.worker() * kBoxWindow, kBoxWindow), out)
+                       scratch.bytes().subspan(context.worker() * largest, largest), out)
                 .WithKey(name_)
                 .WithShard(entry.shard_id));
-        context.AddDone(kBoxWindow);
+        context.AddDone(window.end - window.begin);
         shared.FinishJob();
         return Status();
       },

@@ -36,7 +36,9 @@ constexpr uint64_t kMaxGranule = 64u << 10;  // bytes: of files that are read di
 
 // What one thread reads with.
 struct ReadResources {
-  MutableBytes scratch;         // kScratchSize bytes, aligned to any device's granule
+  // Aligned to any device's granule: kScratchSize bytes, or for files without a granule as
+  // many as a job reads, if those are fewer.
+  MutableBytes scratch;
   TimedQueue* queue = nullptr;  // may be null for files without a granule
   TransferSeconds* seconds = nullptr;
   uint64_t block_size = 0;      // bytes per read

@@ -171,13 +171,27 @@ class ReadOperation {
     }
   }
 
+  // Bytes of a thread's.  Through the page cache no job takes more than it reads; to read
+  // one small tensor would else be mostly the clearing of a huge page that nobody needs.
+  size_t ScratchSize() const {
+    if (options_.mode == ReadMode::kDirect) return kScratchSize;
+    uint64_t largest = 0;
+    for (const ReadJob& job : jobs_) largest = std::max(largest, job.end - job.begin);
+    // What is larger may be read past the page cache (WantsDirect).
+    for (const auto& [index, shard] : shards_) {
+      if (shard.bytes >= kSmallRead) return kScratchSize;
+    }
+    return largest;
+  }
+
   Status RunAllJobs() {
     report_.num_threads =
         std::min({options_.num_threads != 0 ? options_.num_threads : DefaultNumThreads(),
                   std::max<size_t>(jobs_.size(), 1), kMaxReadThreads});
     // One allocation for all, and queues that are gone before it is.
+    const size_t scratch_size = ScratchSize();
     TB_ASSIGN_OR_RETURN(const auto scratch,
-                        io::AlignedBuffer::Allocate(report_.num_threads * kScratchSize));
+                        io::AlignedBuffer::Allocate(report_.num_threads * scratch_size));
     std::vector<Worker> workers(report_.num_threads);
     RunOptions run;
     run.num_threads = report_.num_threads;
@@ -188,7 +202,7 @@ class ReadOperation {
         [&](size_t index, JobContext& context) {
           Worker& worker = workers[context.worker()];
           const MutableBytes memory =
-              scratch.bytes().subspan(context.worker() * kScratchSize, kScratchSize);
+              scratch.bytes().subspan(context.worker() * scratch_size, scratch_size);
           Status status = RunJob(index, memory, worker, context);
           // A queue keeps its first failure; the next job wants a fresh one.
           if (!status.ok()) worker.queue.reset();
