@@ -179,6 +179,23 @@ TEST_F(ReaderTest, StringsAreCheckedByTheirOwnRule) {
   }
 }
 
+TEST_F(ReaderTest, VariantsWithoutElementsAreCheckedAlthoughNothingIsRead) {
+  for (const checksum::Crc32c crc : {checksum::Crc32c(), checksum::Crc32c(1)}) {
+    format::Entry entry;
+    entry.dtype = format::DType::kVariant;
+    entry.shape = {0};
+    entry.crc32c = checksum::Mask(crc);
+    const ReadRequest request = {"none", entry, {}};
+    const auto bundle = Bundle::Open(storage_, "x");
+    std::vector<Fault> faults;
+    ASSERT_TRUE(VerifyTensors(**bundle, {&request, 1}, {}, faults).ok());
+    ASSERT_EQ(faults.empty(), crc == checksum::Crc32c());
+    if (faults.empty()) continue;
+    EXPECT_EQ(faults.front().status.code(), Code::kDataChecksumMismatch);
+    EXPECT_EQ(faults.front().status.key(), "none");
+  }
+}
+
 TEST_F(ReaderTest, FreshMemoryIsGivenItsPagesAndFilled) {
   const auto bundle = Bundle::Open(storage_, "x");
   std::vector<ReadRequest> requests = Requests(**bundle);
