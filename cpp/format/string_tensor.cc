@@ -126,8 +126,13 @@ Result<StringLayout> LayOutStrings(std::span<const Bytes> elements) {
 Result<std::vector<Bytes>> DecodeStrings(Bytes stored, uint64_t num_elements,
                                          checksum::MaskedCrc32c expected, bool verify,
                                          std::endian order) {
-  // TensorFlow reads an empty tensor of no bytes without looking at its checksum.
-  if (stored.empty() && num_elements == 0) return std::vector<Bytes>();
+  // TensorFlow reads an empty tensor of no bytes, which lacks even the lengths' checksum.
+  if (stored.empty() && num_elements == 0) {
+    const checksum::MaskedCrc32c nothing = checksum::Mask(checksum::Crc32c());
+    if (verify && expected != nothing)
+      return ChecksumMismatch("the tensor", expected, nothing);
+    return std::vector<Bytes>();
+  }
   if (stored.size() < kChecksumSize || num_elements > stored.size() - kChecksumSize) {
     return Status(Code::kSizeMismatch, std::to_string(num_elements) +
                                            " strings and a checksum do not fit in " +

@@ -109,9 +109,16 @@ TEST(StringTensor, BigEndianWordsAreRead) {
 
 TEST(StringTensor, AnEmptyTensorMayHaveNoBytes) {
   EXPECT_EQ(CodeOf("", 0), Code::kOk);
-  EXPECT_EQ(CodeOf("", 0, checksum::MaskedCrc32c(7), true), Code::kOk);
+  EXPECT_EQ(CodeOf("", 0, checksum::MaskedCrc32c(0xa282ead8), true), Code::kOk);
   EXPECT_EQ(CodeOf(FromHex("d8ea82a2"), 0, checksum::MaskedCrc32c(0x640cc1f6), true),
             Code::kOk);
+}
+
+TEST(StringTensor, TheChecksumOfNoBytesIsComparedAsTensorFlowDoes) {
+  for (const uint32_t wrong : {0u, 7u}) {
+    EXPECT_EQ(CodeOf("", 0, checksum::MaskedCrc32c(wrong), true), Code::kDataChecksumMismatch);
+    EXPECT_EQ(CodeOf("", 0, checksum::MaskedCrc32c(wrong), false), Code::kOk);
+  }
 }
 
 TEST(StringTensor, FewerBytesThanElementsAreRefused) {
