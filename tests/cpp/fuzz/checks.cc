@@ -6,8 +6,8 @@
 namespace tensorbundle::fuzz {
 namespace {
 
-// As many as are looked up; of large indexes the rest is only listed.
-constexpr size_t kMostFinds = 16;
+// As many as are looked up from either end; of large indexes the rest is only listed.
+constexpr size_t kMostFinds = 4;
 
 using Listed = std::vector<std::pair<std::string, Result<format::Entry>>>;
 

@@ -46,6 +46,8 @@ void RunAll(const std::string& name, Target target) {
 TEST(FuzzCorpus, Index) { RunAll("index", FuzzIndex); }
 TEST(FuzzCorpus, Entries) { RunAll("entries", FuzzEntries); }
 TEST(FuzzCorpus, Tensors) { RunAll("tensors", FuzzTensors); }
+TEST(FuzzCorpus, Slices) { RunAll("slices", FuzzSlices); }
+TEST(FuzzCorpus, V1) { RunAll("v1", FuzzV1); }
 
 }  // namespace
 }  // namespace tensorbundle::fuzz

@@ -8,7 +8,6 @@
 //
 // Checksums and footer are right in every case.
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,24 +25,16 @@ namespace {
 
 constexpr size_t kMostEntries = 32;
 
-std::string TakeText(Input& input) { return std::string(AsText(input.Take(input.Byte()))); }
-
 std::string SoundTable(Input& input) {
   format::KeysAndValues entries;
   // One bit: the header itself is sound, so that there is something behind it.
   if ((input.Byte() & 1) != 0) {
     entries.emplace_back("", format::EncodeHeader({}));
   } else {
-    entries.emplace_back("", TakeText(input));
+    entries.emplace_back("", input.Text());
   }
-  while (!input.empty() && entries.size() < kMostEntries) {
-    std::string key = TakeText(input);
-    entries.emplace_back(std::move(key), std::string(AsText(input.Take(input.Short()))));
-  }
-  std::sort(entries.begin(), entries.end());
-  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
-  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
-  return format::BuildTable(entries);
+  TakeEntries(input, kMostEntries, entries);
+  return SortedTable(std::move(entries));
 }
 
 std::string WithBlock(Input& input, uint8_t type) {
@@ -60,9 +51,9 @@ std::string WithIndexBlock(Input& input) {
 
 std::string WithBlocks(Input& input) {
   format::TableFile table;
-  table.AddDataBlock(format::PlainBlock({{"", format::EncodeHeader({})}}), TakeText(input));
+  table.AddDataBlock(format::PlainBlock({{"", format::EncodeHeader({})}}), input.Text());
   while (!input.empty()) {
-    std::string separator = TakeText(input);
+    std::string separator = input.Text();
     table.AddDataBlock(AsText(input.Take(input.Short())), std::move(separator),
                        input.Byte() & 1);
   }

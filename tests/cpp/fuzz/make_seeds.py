@@ -21,7 +21,7 @@ MOST_BYTES = 1024
 
 
 def main(root: Path) -> None:
-    for name in ("index", "entries", "tensors"):
+    for name in ("index", "entries", "tensors", "slices", "v1"):
         (root / name).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         for case in ALL:
@@ -40,8 +40,22 @@ def main(root: Path) -> None:
         + bytes.fromhex("0801120412020804281035d8fd7d89")
         + b"\x04good\x13\x00",
     )
+    for path in (TESTS / "golden").glob("v1_*"):
+        if path.stat().st_size <= 2 * MOST_BYTES:
+            add(root / "v1", b"\x00" + path.read_bytes())
+    # Two tensors as v1_target.cc takes them: flags, dtype, shape, slices, elements.
+    for flags in (0x01, 0x09):
+        for dtype, field in ((1, 0x45), (3, 0x07), (7, 0x08), (9, 0x0A), (18, 0xCC)):
+            tensor = bytes([flags, dtype, 4, 0xFF, field, 0, 2, field, 2, 2, field])
+            add(root / "v1", bytes([2, 1]) + tensor + tensor)
+    # A tensor as slices_target.cc takes it: rank, dtype, shape, seed, cuts, layout, fault.
+    for fault in range(12):
+        for dtype in (0, 6, 17, 19):
+            for head in (2, 0x82):
+                tensor = bytes([head, dtype, 4, 3, 1, 2, 0, 0, 1, 1, 1, 0, 0, fault, 1])
+                add(root / "slices", tensor + bytes([1, 2, 0, 2, 0, 4, 1, 1]))
     # Entries as tensors_target.cc takes them: flags, dtype, rank, sizes, offset, size, crc.
-    for flags in range(16):
+    for flags in range(64):
         for dtype in (0, 6, 7, 9, 19):
             entry = bytes([flags, dtype, 1, 4, 0, 0, 16, 0, 1, 0, 2, 2, 2])
             add(

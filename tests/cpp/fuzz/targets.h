@@ -20,4 +20,10 @@ void FuzzEntries(Bytes input);
 // An index of a few entries and a data file: every tensor is checked and read.
 void FuzzTensors(Bytes input);
 
+// A tensor in parts: boxes of it, and all of it, are read and compared with what was stored.
+void FuzzSlices(Bytes input);
+
+// A V1 checkpoint, of bytes or of tensors and records: every tensor is checked and read.
+void FuzzV1(Bytes input);
+
 }  // namespace tensorbundle::fuzz

@@ -1,15 +1,17 @@
-// An input is up to 8 entries, field by field, and behind them the data file.  A flag of each
-// entry says which of size and checksum are as they should be, so that what is behind them is
-// met: string lengths, parts, the shares of several tensors in the same bytes.
+// An input is up to 4 entries, field by field, and behind them the data file.  Flags of each
+// entry say what of it is as it should be, so that what is behind that is met: size and
+// checksum, the elements of strings and variants, the shares of several tensors in the same
+// bytes.  Partitions that are as they should be are slices_target.cc's.
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "checksum/crc32c.h"
 #include "engine/partition.h"
-#include "engine/reader.h"
 #include "format/elements.h"
 #include "format/entry.h"
 #include "format/slices.h"
@@ -17,6 +19,8 @@
 #include "fuzz/byte_storage.h"
 #include "fuzz/checks.h"
 #include "fuzz/input.h"
+#include "fuzz/reading.h"
+#include "fuzz/stored_elements.h"
 #include "fuzz/targets.h"
 
 namespace tensorbundle::fuzz {
@@ -24,31 +28,24 @@ namespace {
 
 using format::Entry;
 
-constexpr uint32_t kMostEntries = 8;
-// What a test of a few bytes may make of them; the product is checked before.
-constexpr uint64_t kMostBytes = 1u << 16;
+constexpr uint32_t kMostEntries = 4;
+constexpr uint64_t kMostElements = 16;  // of strings and variants that are made
 
-enum Flag : uint8_t { kRightSize = 1, kRightChecksum = 2, kPartitioned = 4, kBigRank = 8 };
+enum Flag : uint8_t {
+  kRightSize = 1,
+  kRightChecksum = 2,
+  kPartitioned = 4,
+  kBigRank = 8,
+  kRightElements = 16,  // of strings and variants: stored behind the data
+  kDamaged = 32,        // a bit of what was right is flipped
+};
 
 struct Fuzzed {
   std::string name;
   Entry entry;
   uint8_t flags = 0;
+  std::optional<Values> expected;  // where all was made right
 };
-
-format::Slice TakeSlice(Input& input, const format::Shape& shape) {
-  format::Slice slice;
-  for (size_t d = 0; d < shape.size(); ++d) {
-    format::Extent extent;
-    const uint8_t start = input.Byte();
-    if (start != 0xff) {
-      extent.start = start;
-      extent.length = input.Byte();
-    }
-    slice.push_back(extent);
-  }
-  return slice;
-}
 
 Fuzzed TakeEntry(Input& input, uint32_t number) {
   Fuzzed fuzzed;
@@ -64,29 +61,68 @@ Fuzzed TakeEntry(Input& input, uint32_t number) {
   if ((fuzzed.flags & kPartitioned) != 0) {
     const size_t count = input.Byte() % 4 + 1;
     for (size_t i = 0; i < count; ++i) {
-      entry.slices.push_back(TakeSlice(input, entry.shape));
+      entry.slices.push_back(TakeSlice(input, entry.shape.size()));
     }
   }
   return fuzzed;
 }
 
-// Makes size and checksum right, where the flags say so and the file has the bytes.
-void Straighten(Fuzzed& fuzzed, Bytes data) {
+// Strings or variants out of the data, stored behind it.
+void AddElements(Fuzzed& fuzzed, uint64_t count, std::endian order, std::string& data) {
+  Entry& entry = fuzzed.entry;
+  Values values;
+  for (uint64_t i = 0; i < count; ++i) {
+    const size_t begin = std::min<size_t>(data.size(), entry.offset + 3 * i);
+    values.push_back(data.substr(begin, (entry.size + 5 * i) % 9));
+  }
+  StoredElements stored = Store(entry.dtype, values, order);
+  entry.offset = data.size();
+  entry.size = stored.bytes.size();
+  entry.crc32c = stored.crc32c;
+  data += stored.bytes;
+  fuzzed.expected = std::move(values);
+}
+
+// Makes right what the flags say, where the file has the bytes.
+void Straighten(Fuzzed& fuzzed, std::endian order, std::string& data) {
   Entry& entry = fuzzed.entry;
   const uint32_t element = format::ElementSize(entry.dtype);
   const auto count = format::NumElements(entry.shape, element);
-  if ((fuzzed.flags & kRightSize) != 0 && count.ok() && element != 0) {
-    entry.size = *count * element;
+  if (!count.ok()) return;
+  if (element == 0 && (fuzzed.flags & kRightElements) != 0 && *count <= kMostElements) {
+    return AddElements(fuzzed, *count, order, data);
   }
-  const auto stored = Subspan(data, entry.offset, entry.size);
-  if ((fuzzed.flags & kRightChecksum) != 0 && stored.ok()) {
-    entry.crc32c = checksum::Mask(checksum::Compute(*stored));
+  const bool sized = (fuzzed.flags & kRightSize) != 0 && element != 0;
+  if (sized) entry.size = *count * element;
+  const auto stored = Subspan(AsBytes(data), entry.offset, entry.size);
+  if ((fuzzed.flags & kRightChecksum) == 0 || !stored.ok()) return;
+  entry.crc32c = checksum::Mask(checksum::Compute(*stored));
+  if (!sized) return;
+  std::string bytes(AsText(*stored));
+  if (order == std::endian::big) {
+    ReverseWords(std::as_writable_bytes(std::span(bytes)),
+                 format::InfoOf(entry.dtype).swap_size);
   }
+  fuzzed.expected = Values{std::move(bytes)};
 }
 
-std::string MakeIndex(std::vector<Fuzzed>& tensors, bool big_endian) {
+// Flips a bit of the first tensor that is to be damaged; gives that tensor.
+const Fuzzed* Damage(const std::vector<Fuzzed>& tensors, std::string& data) {
+  for (const Fuzzed& fuzzed : tensors) {
+    const Entry& entry = fuzzed.entry;
+    if ((fuzzed.flags & kDamaged) == 0 || !fuzzed.expected.has_value() || entry.size == 0) {
+      continue;
+    }
+    const uint64_t at = entry.offset + entry.shape.size() * 7 % entry.size;
+    data[at] = static_cast<char>(data[at] ^ 1 << entry.size % 8);
+    return &fuzzed;
+  }
+  return nullptr;
+}
+
+std::string MakeIndex(const std::vector<Fuzzed>& tensors, std::endian order) {
   format::Header header;
-  header.big_endian = big_endian;
+  header.big_endian = order == std::endian::big;
   format::KeysAndValues entries = {{"", format::EncodeHeader(header)}};
   for (const Fuzzed& fuzzed : tensors) {
     std::string value;
@@ -104,68 +140,32 @@ std::string MakeIndex(std::vector<Fuzzed>& tensors, bool big_endian) {
       entries.emplace_back(format::EncodeSliceKey(whole.name, slice), std::move(value));
     }
   }
-  std::sort(entries.begin(), entries.end());
-  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
-  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
-  return format::BuildTable(entries);
+  return SortedTable(std::move(entries));
 }
 
-void CheckSlices(const Entry& entry) {
-  const Status parts =
-      engine::CheckParts(entry.shape, entry.slices, engine::Coverage::kPartial);
-  if (!parts.ok()) return;
+void CheckSlices(const engine::Bundle& bundle, const std::string& name) {
+  const auto entry = bundle.Find(name);
+  if (!entry.ok()) return RequirePlaced(entry.status());
+  const format::Shape& shape = entry->shape;
+  if (!engine::CheckParts(shape, entry->slices, engine::Coverage::kPartial).ok()) return;
   uint64_t covered = 0;
-  for (const format::Slice& slice : entry.slices) {
-    const auto box = engine::BoxOf(slice, entry.shape);
+  for (const format::Slice& slice : entry->slices) {
+    const auto box = engine::BoxOf(slice, shape);
     Require(box.ok(), "a part that was checked is a box");
     covered += engine::Volume(*box);
-    Require(engine::BoxOf(*engine::SliceOf(*box, entry.shape), entry.shape).ok(),
+    Require(engine::BoxOf(*engine::SliceOf(*box, shape), shape).ok(),
             "the slice of a box is a box");
   }
-  const auto count = format::NumElements(entry.shape, 1);
+  const auto count = format::NumElements(shape, 1);
   Require(!count.ok() || covered <= *count, "parts that do not overlap fit into the whole");
 }
 
-// As the bindings do: check, allocate, read, decode.
-void ReadOne(const engine::Bundle& bundle, const std::string& name) {
-  auto entry = bundle.Find(name);
-  if (!entry.ok()) return RequirePlaced(entry.status());
-  if (!entry->slices.empty()) CheckSlices(*entry);
-  std::vector<engine::ReadRequest> requests = {{name, *entry, {}}};
-  const Status sound = engine::CheckRequests(bundle, requests);
-  if (!sound.ok()) return RequirePlaced(sound);
-  Require(entry->size <= kMostBytes, "nothing is larger than its file");
-  std::vector<std::byte> memory(entry->size);
-  requests.front().out = memory;
-  engine::ReadOptions options;
-  options.num_threads = 1;
-  const auto report = engine::ReadTensors(bundle, requests, options);
-  if (!report.ok()) return RequirePlaced(report.status());
-  if (format::HasElementSize(entry->dtype)) return;
-  for (const bool verify : {false, true}) {
-    const auto elements = format::DecodeElements(*entry, memory, bundle.byte_order(), verify);
-    if (!elements.ok()) continue;
-    uint64_t total = 0;
-    for (const Bytes element : *elements) total += element.size();
-    Require(total <= memory.size(), "elements are inside their tensor");
-  }
-}
-
-void VerifyAll(const engine::Bundle& bundle, const std::vector<std::string>& names) {
-  std::vector<engine::ReadRequest> requests;
-  for (const std::string& name : names) {
-    auto entry = bundle.Find(name);
-    if (entry.ok()) requests.push_back({name, std::move(entry).value(), {}});
-  }
-  std::vector<engine::Fault> faults;
-  engine::ReadOptions options;
-  options.num_threads = 1;
-  const auto report = engine::VerifyTensors(bundle, requests, options, faults);
-  Require(report.ok(), "a verification ends");
-  for (const engine::Fault& fault : faults) {
-    RequirePlaced(fault.status);
-    Require(!fault.status.key().empty(), "a fault names its tensor");
-  }
+// What is right is read as it was stored, and what was damaged is not.
+void Compare(const Fuzzed& fuzzed, bool damaged, bool spoilt,
+             const std::optional<Values>& found) {
+  Require(!damaged || !found.has_value(), "a flipped bit is found");
+  if (spoilt || !found.has_value() || !fuzzed.expected.has_value()) return;
+  Require(*found == *fuzzed.expected, "what was stored comes back");
 }
 
 }  // namespace
@@ -173,25 +173,32 @@ void VerifyAll(const engine::Bundle& bundle, const std::vector<std::string>& nam
 void FuzzTensors(Bytes bytes) {
   Input input(bytes);
   const uint8_t head = input.Byte();
+  const std::endian order = (head & 0x80) != 0 ? std::endian::big : std::endian::little;
   std::vector<Fuzzed> tensors;
   for (uint32_t i = 0; i <= head % kMostEntries; ++i) {
     tensors.push_back(TakeEntry(input, i));
   }
-  const Bytes data = input.Rest();
-  for (Fuzzed& fuzzed : tensors) Straighten(fuzzed, data);
-  const std::string index = MakeIndex(tensors, (head & 0x80) != 0);
+  std::string data(AsText(input.Rest()));
+  for (Fuzzed& fuzzed : tensors) {
+    if (fuzzed.entry.slices.empty()) Straighten(fuzzed, order, data);
+  }
+  const Fuzzed* const damaged = Damage(tensors, data);
+  const std::string index = MakeIndex(tensors, order);
   auto storage = std::make_shared<ByteStorage>();
   storage->Add("x.index", AsBytes(index));
-  storage->Add("x.data-00000-of-00001", data);
+  storage->Add("x.data-00000-of-00001", AsBytes(data));
   const auto bundle = engine::Bundle::Open(std::move(storage), "x");
   if (!bundle.ok()) return RequirePlaced(bundle.status());
-  CheckBundle(**bundle);
   std::vector<std::string> names;
   for (const Fuzzed& fuzzed : tensors) {
     names.push_back(fuzzed.name);
-    ReadOne(**bundle, fuzzed.name);
+    if (!fuzzed.entry.slices.empty()) CheckSlices(**bundle, fuzzed.name);
   }
-  VerifyAll(**bundle, names);
+  const auto found = VerifyAndRead(**bundle, names);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    // The flipped bit may be others' as well.
+    Compare(tensors[i], &tensors[i] == damaged, damaged != nullptr, found[i]);
+  }
 }
 
 }  // namespace tensorbundle::fuzz
