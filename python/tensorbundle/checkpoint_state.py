@@ -229,7 +229,17 @@ def state_bytes(directory: str) -> bytes | None:
 
 
 def _read(path: str) -> CheckpointState:
-    content = read_file(path, most_bytes=_MOST_BYTES)
+    return decode_state(read_file(path, most_bytes=_MOST_BYTES), path)
+
+
+def decode_state(content: bytes, path: str) -> CheckpointState:
+    """Give what a state file says; `path` is its own, for messages.
+
+    Raises
+    ------
+    StateFileError
+        The content is no such text, or names what no path can be; also a ``ValueError``.
+    """
     try:
         state = parse_state(content.decode("utf-8"))
         paths = [state.model_checkpoint_path, *state.all_model_checkpoint_paths]

@@ -13,23 +13,32 @@ as it reads.
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import math
 import re
+import sys
 from collections.abc import Iterator
 
 __all__ = ["CheckpointState", "TooManyValuesError", "format_state", "parse_state"]
 
 _TOKEN = re.compile(
     r"""\s+ | \#[^\n]*                                              # nothing
-      | (?P<number>[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?f?|(?:inf|infinity|nan)f?)\b)
+      | (?P<number>[-+]?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?f?
+                         |(?:inf|infinity|nan)f?)(?![0-9A-Za-z_.+-]))
       | (?P<name>[A-Za-z_]\w*)
       | (?P<string>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*')
       | (?P<mark>[:\[\],;])
     """,
     re.VERBOSE,
 )
+# In a string; a character may have several bytes.
+_ESCAPED = re.compile(
+    rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL
+)
+_SIMPLE_ESCAPES = {
+    b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t",
+    b"v": b"\v", b"\\": b"\\", b"'": b"'", b'"': b'"',
+}  # fmt: skip
 _STRINGS = ("model_checkpoint_path", "all_model_checkpoint_paths")
 _NUMBERS = ("all_model_checkpoint_timestamps", "last_preserved_timestamp")
 
@@ -113,8 +122,6 @@ def parse_state(text: str) -> CheckpointState:
     tokens = _Tokens(text)
     while tokens.next is not None:
         kind, name = tokens.take()
-        if kind == "mark" and name in ",;":
-            continue
         if kind != "name" or not tokens.skip(":"):
             raise ValueError(f"expected a field and a colon, found {name!r}")
         values = _values(tokens)
@@ -122,6 +129,8 @@ def parse_state(text: str) -> CheckpointState:
         if entries > _MOST_VALUES:
             raise TooManyValuesError(f"more than {_MOST_VALUES} values")
         _set(state, name, values)
+        if not tokens.skip(","):
+            tokens.skip(";")
     return state
 
 
@@ -169,14 +178,16 @@ def _values(tokens: _Tokens) -> list[str | float]:
     if not tokens.skip("["):
         return [_value(tokens)]
     values: list[str | float] = []
-    while not tokens.skip("]"):
-        if tokens.next is None:
-            raise ValueError("a list is not closed")
+    if tokens.skip("]"):
+        return values
+    while True:
         values.append(_value(tokens))
         if len(values) > _MOST_VALUES:
             raise TooManyValuesError(f"more than {_MOST_VALUES} values")
-        tokens.skip(",")
-    return values
+        if tokens.skip("]"):
+            return values
+        if not tokens.skip(","):
+            raise ValueError("a list is not closed")
 
 
 def _value(tokens: _Tokens) -> str | float:
@@ -201,7 +212,26 @@ def _number(token: str) -> float:
 def _unescape(text: str) -> bytes:
     if "\\" not in text:
         return text.encode("utf-8")
-    return codecs.escape_decode(text.encode("utf-8"))[0]
+    return _ESCAPED.sub(_unescaped, text.encode("utf-8"))
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    """Give the bytes of one escape; one that has no meaning stands for itself."""
+    escape = match[1]
+    kind = escape[:1]
+    if kind.isdigit() and kind < b"8":
+        number = int(escape, 8)
+        if number > 255:
+            raise ValueError(f"no byte is {match[0].decode()}")
+        return bytes([number])
+    if len(escape) > 1:
+        number = int(escape[1:], 16)
+        if number > sys.maxunicode:
+            raise ValueError(f"no character is {match[0].decode()}")
+        return bytes([number]) if kind == b"x" else chr(number).encode("utf-8")
+    if kind in b"xuUN":
+        raise ValueError(f"{match[0].decode()} is not followed by a number")
+    return _SIMPLE_ESCAPES.get(escape, match[0])
 
 
 def _set(state: CheckpointState, name: str, values: list[str | float]) -> None:

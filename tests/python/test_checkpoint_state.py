@@ -51,6 +51,9 @@ def test_every_field_is_read(tmp_path):
         (r'model_checkpoint_path: "a\"b\\c\n\101\x42"', 'a"b\\c\nAB'),
         (r'model_checkpoint_path: "gr\303\266\303\237e"', "größe"),
         ('model_checkpoint_path: "größe"', "größe"),
+        (r'model_checkpoint_path: "\x4x\x41x\u00f6\U0001f600"', "\x04xAxö\U0001f600"),
+        (r'model_checkpoint_path: "\q\8"', r"\q\8"),
+        ('model_checkpoint_path: "a" last_preserved_timestamp:0.', "a"),
         ('model_checkpoint_path: "a" all_model_checkpoint_paths: ["a", "b"]', "a"),
         (
             'model_checkpoint_path: "a" all_model_checkpoint_timestamps: [1, 2.5, -3e4, .5]',
@@ -79,6 +82,15 @@ BAD_STATES = {
     "list for one": 'model_checkpoint_path: ["a", "b"]',
     "not text": b'model_checkpoint_path: "\xff"',
     "binary": bytes(range(256)),
+    "comma at the end": 'model_checkpoint_path: "a" all_model_checkpoint_paths: ["a",]',
+    "list without commas": 'model_checkpoint_path: "a" last_preserved_timestamp: [1 2]',
+    "two marks": 'model_checkpoint_path: "a";; last_preserved_timestamp: 1',
+    "mark first": '; model_checkpoint_path: "a"',
+    "octal number": 'model_checkpoint_path: "a" last_preserved_timestamp: 010',
+    "escape beyond a byte": r'model_checkpoint_path: "a\501"',
+    "escape without number": r'model_checkpoint_path: "a\x"',
+    "surrogate": r'model_checkpoint_path: "a\ud800"',
+    "character beyond Unicode": r'model_checkpoint_path: "a\UFFFFFFFF"',
 }
 
 
