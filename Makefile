@@ -31,8 +31,8 @@ test-python: .venv/test-installed  ## the package, against real TensorFlow, torc
 sanitize: .venv/test-installed  ## the core's tests under ASan, UBSan and TSan
 	sh tests/cpp/run.sh asan && sh tests/cpp/run.sh tsan
 
-fuzz: .venv/test-installed  ## each fuzzer for SECONDS (60), under ASan and UBSan
-	sh tests/cpp/fuzz/run.sh $(or $(SECONDS),60)
+fuzz: .venv/test-installed  ## each fuzzer (or FUZZ="index v1") for SECONDS (60), under ASan and UBSan
+	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),60) $(if $(JOBS),--jobs $(JOBS)) $(FUZZ)
 
 powercut: .venv/test-installed  ## cut the power of ext4 and XFS N times each, in the middle of saves (root)
 	$(BIN)/python tests/python/reliability/power_cuts.py $(or $(N),1000) --seed $(or $(SEED),1)

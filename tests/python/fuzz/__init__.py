@@ -1,0 +1,1 @@
+"""Fuzzers of what Python reads, and of the core against the oracle; see `tests/fuzz.py`."""
