@@ -48,6 +48,12 @@ def arguments(command, prefix, other):
     }[command]
 
 
+def section_of(command):
+    section = re.search(rf"^## `{command}[ `].*?(?=^## |\Z)", DOCS, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    return section[0]
+
+
 def only_json(outcome):
     """Parse standard output, which is ASCII and strictly JSON."""
 
@@ -74,10 +80,22 @@ def test_the_fields_are_those_of_the_documentation(run, pair, command):
     outcome = run(command, *arguments(command, bundle, v1), "--json")
     assert outcome.status == (1 if command == "diff" else 0)
     assert set(only_json(outcome)) == FIELDS[command]
-    section = re.search(rf"^## `{command} .*?(?=^## |\Z)", DOCS, re.MULTILINE | re.DOTALL)
-    assert section is not None
     for field in FIELDS[command]:
-        assert f"`{field}`" in section[0], field
+        assert f"`{field}`" in section_of(command), field
+
+
+@pytest.mark.parametrize(
+    ("command", "given"),
+    [
+        ("doctor", []),
+        ("demo", ["--gb", "0.005", "--runs", "1", "--peers", "none", "--dir"]),
+    ],
+)
+def test_what_tells_of_the_machine_is_documented_too(run, tmp_path, command, given):
+    found = only_json(run(command, *given, tmp_path, "--json"))
+    section = section_of(command)
+    for field in [*found, *found.get("machine", ()), *(found.get("rows") or [{}])[0]]:
+        assert f"`{field}`" in section, field
 
 
 @pytest.mark.parametrize("command", ["ls", "cat", "verify", "diff"])

@@ -34,7 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print; give the exit status. Leaves nothing but what was asked for."""
     if arguments.compare:
         before, after = (read_result(path) for path in arguments.compare)
-        compare.print_comparison(before, after, tuple(arguments.compare))
+        names = tuple(arguments.compare)
+        if arguments.json:
+            print_json(compare.as_json(before, after, names))
+        else:
+            compare.print_comparison(before, after, names)
         return OK
     plan = _plan(arguments)
     measured = [places.probe(path, _backends(arguments)) for path in arguments.paths or ["."]]

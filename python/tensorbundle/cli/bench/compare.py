@@ -16,7 +16,7 @@ from tensorbundle.cli.output import (
     print_table,
 )
 
-__all__ = ["Pair", "pairs_of", "print_comparison"]
+__all__ = ["Pair", "as_json", "pairs_of", "print_comparison"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +79,41 @@ def print_comparison(before: Result, after: Result, names: tuple[str, str]) -> N
         Column("after / before", right=True), Column("verdict"),
     )  # fmt: skip
     print_table(columns, [_cells(pair) for pair in pairs])
-    unmatched = len(before.rows) + len(after.rows) - 2 * len(pairs)
+    unmatched = _unmatched(before, after, pairs)
     print(
         f"before: {escape(names[0])}; after: {escape(names[1])}; same: their runs overlap"
         + (f"; {count(unmatched, 'row')} without a counterpart" if unmatched else "")
     )
+
+
+def as_json(before: Result, after: Result, names: tuple[str, str]) -> dict[str, Any]:
+    """Give what is printed as plain values."""
+    pairs = pairs_of(before, after)
+    return {
+        "before": names[0],
+        "after": names[1],
+        "pairs": [
+            {
+                "operation": pair.after.operation,
+                "engine": pair.after.engine,
+                "workload": pair.after.workload,
+                "path": pair.after.path,
+                "settings": pair.after.settings and dataclasses.asdict(pair.after.settings),
+                "durable": pair.after.durable,
+                "before_seconds": pair.before.seconds,
+                "after_seconds": pair.after.seconds,
+                "ratio": pair.ratio,
+                "verdict": pair.verdict,
+            }
+            for pair in pairs
+        ],
+        "unmatched": _unmatched(before, after, pairs),
+    }
+
+
+def _unmatched(before: Result, after: Result, pairs: list[Pair]) -> int:
+    """Count the rows that only one of the two has."""
+    return len(before.rows) + len(after.rows) - 2 * len(pairs)
 
 
 def _cells(pair: Pair) -> list[str]:

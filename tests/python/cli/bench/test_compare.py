@@ -51,6 +51,24 @@ def test_the_command_prints_pairs_and_counts_the_rest(run, result, tmp_path):
     assert "without a counterpart" in lines[-1]
 
 
+def test_json_has_the_pairs_and_their_runs(run, result, tmp_path):
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    paths[0].write_text(json.dumps(result.as_dict()))
+    dropped = result.rows.pop()
+    paths[1].write_text(json.dumps(result.as_dict()))
+    outcome = run("bench", "--compare", *paths, "--json")
+    assert outcome.status == 0
+    found = json.loads(outcome.out)
+    assert set(found) == {"before", "after", "pairs", "unmatched"}
+    assert (found["before"], found["after"]) == tuple(map(str, paths))
+    pair = found["pairs"][0]
+    assert set(pair) == {"operation", "engine", "workload", "path", "settings", "durable",
+                         "before_seconds", "after_seconds", "ratio", "verdict"}  # fmt: skip
+    assert pair["before_seconds"] == pair["after_seconds"]
+    assert (pair["ratio"], pair["verdict"]) == (1, "same")
+    assert found["unmatched"] >= 1, dropped
+
+
 def test_what_cannot_be_compared_is_one_line(run, tmp_path):
     outcome = run("bench", "--compare", tmp_path / "a", tmp_path / "b")
     assert outcome.status == 2
