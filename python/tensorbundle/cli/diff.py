@@ -58,7 +58,11 @@ def _print(report: DiffReport) -> None:
         )
         if tensors
     ]
-    print(", ".join(parts) if parts else count(0, "tensor"))
+    told = ", ".join(parts) if parts else count(0, "tensor")
+    if report.values:
+        outside = sum(1 for found in report.values if found.num_outside)
+        told += f"; by their values {outside:,} of {len(report.values):,} differ"
+    print(told)
 
 
 def _rows(report: DiffReport) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ from tensorbundle.cli.output import (
     linked_and_copied,
     print_json,
 )
-from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.cli.prefix import check_destination, resolve_prefix
 from tensorbundle.merging import merge
 from tensorbundle.reports import MergeReport
 
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     with byte_progress(f"merging into {arguments.destination}") as progress:
         report = merge(
             [resolve_prefix(source) for source in arguments.sources],
-            arguments.destination,
+            check_destination(arguments.destination),
             delete_sources=arguments.delete_sources,
             allow_missing=arguments.allow_missing,
             progress=progress,

@@ -7,7 +7,7 @@ import os
 
 from tensorbundle.cli.errors import CommandError
 
-__all__ = ["resolve_prefix"]
+__all__ = ["check_destination", "resolve_prefix"]
 
 # Prefixes told when a directory does not say which of them is meant.
 _MOST_TOLD = 3
@@ -56,3 +56,17 @@ def resolve_prefix(path: str) -> str:
     reason = "; ".join(reasons.messages) or f"{path}: a directory without 'checkpoint' file"
     told = ", ".join(map(repr, found[:_MOST_TOLD])) + (", ..." if found[_MOST_TOLD:] else "")
     raise CommandError(f"{reason}; " + (f"it has {told}" if found else "no .index in it"))
+
+
+def check_destination(path: str) -> str:
+    """Give back the prefix that is to be written to.
+
+    Raises
+    ------
+    CommandError
+        It is a directory: files beside it were hardly meant.
+    """
+    if os.path.isdir(path) and not os.path.exists(path + ".index"):
+        example = os.path.join(path, "ckpt")
+        raise CommandError(f"{path}: a directory; give a prefix in it, as {example!r}")
+    return path

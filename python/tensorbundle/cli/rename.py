@@ -14,7 +14,7 @@ from tensorbundle.cli.output import (
     print_json,
     shown_name,
 )
-from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.cli.prefix import check_destination, resolve_prefix
 from tensorbundle.cli.substitution import substitute
 from tensorbundle.renaming import RenameReport, rename
 
@@ -25,11 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Rename tensors; give the exit status."""
     names = substitute(arguments.rules)
     prefix = resolve_prefix(arguments.prefix)
+    output = None if arguments.output is None else check_destination(arguments.output)
     with byte_progress(f"renaming {prefix}") as progress:
         report = rename(
             prefix,
             names,
-            output=arguments.output,
+            output=output,
             dry_run=arguments.dry_run,
             progress=progress,
         )

@@ -49,6 +49,7 @@ def test_values_are_compared_where_asked_for(run, pair, tmp_path):
     outcome = run("diff", *pair, "--values", "--atol", "1e-6")
     assert outcome.status == 0
     assert "1 of 1 element unequal, by 1e-09 at most, 0 beyond the tolerance" in outcome.out
+    assert outcome.out.endswith("1 different; by their values 0 of 1 differ\n")
 
 
 def test_json_has_all_of_it(run, pair):

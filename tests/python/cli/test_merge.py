@@ -61,3 +61,15 @@ def test_a_tensor_in_two_checkpoints_is_an_error(run, parts, tmp_path):
     assert outcome.status == 2
     assert 'tensor "x"' in outcome.err
     assert parts[0] in outcome.err
+
+
+def test_a_directory_is_no_destination(run, parts, tmp_path):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    outcome = run("merge", directory, *parts)
+    assert outcome.status == 2
+    assert f"give a prefix in it, as '{directory}/ckpt'" in outcome.err
+    assert not os.path.exists(f"{directory}.index")
+    tb.save(str(directory), {"old": np.ones(1)})  # a checkpoint of the directory's name
+    assert run("merge", directory, *parts).status == 0
+    assert set(tb.load(str(directory))) == {"x", "y", "z"}

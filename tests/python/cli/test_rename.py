@@ -81,6 +81,12 @@ def test_what_the_object_graph_loses_is_warned_of(run, tmp_path):
     assert "knows 1 of them by their old names" in outcome.err
 
 
+def test_a_directory_is_no_output(run, saved, tmp_path):
+    outcome = run("rename", saved, "s/step/x/", "--output", tmp_path)
+    assert outcome.status == 2
+    assert f"give a prefix in it, as '{tmp_path}/ckpt'" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("rule", "name", "expected"),
     [
