@@ -22,6 +22,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "engine/assembly.h"
+#include "engine/box_copy.h"
 #include "engine/bundle.h"
 #include "engine/partition.h"
 #include "engine/reader.h"

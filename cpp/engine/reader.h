@@ -21,6 +21,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "engine/box_copy.h"
 #include "engine/bundle.h"
 #include "engine/observer.h"
 #include "engine/partition.h"

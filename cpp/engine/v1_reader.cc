@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "engine/box_copy.h"
 #include "engine/thread_pool.h"
 
 namespace tensorbundle::engine {
