@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from tensorbundle import dtypes, reading
-from tensorbundle.errors import BundleError, UnsupportedError
 from tensorbundle.mapping import Mmap, Prefetch, map_options
 from tensorbundle.paths import open_core
-from tensorbundle.reports import Fault, VerifyReport
+from tensorbundle.reports import VerifyReport
 from tensorbundle.slices import Box
+from tensorbundle.verification import verify_tensors
 
 __all__ = ["Bundle", "Entry", "open", "verify"]
 
@@ -201,22 +201,8 @@ class Bundle(Mapping[str, Array]):
         See `tensorbundle.verify`.
         """
         wanted = self._all_names() if names is None else list(names)
-        core = self._opened()
-        options = reading.read_options(verify=True, num_threads=num_threads, progress=progress)
-        report, faults = core.verify(wanted, options=options)
-        found = [
-            (_fault(core, name, error, place), not isinstance(error, UnsupportedError))
-            for name, error, place in faults
-        ]
-        return VerifyReport(
-            prefix=self._prefix,
-            num_tensors=len(wanted),
-            tensor_bytes=report["bytes"],
-            seconds=report["seconds"],
-            num_threads=report["num_threads"],
-            backend=reading.read_backend(report, "auto"),
-            faults=tuple(told for told, is_damage in found if is_damage),
-            unchecked=tuple(told for told, is_damage in found if not is_damage),
+        return verify_tensors(
+            self._opened(), self._prefix, wanted, num_threads=num_threads, progress=progress
         )
 
     def _opened(self) -> Any:
@@ -349,22 +335,3 @@ def _entry(raw: tuple[Any, ...]) -> Entry:
         crc32c=crc32c,
         slices=tuple(slices),
     )
-
-
-def _fault(core: Any, name: str, error: Exception, place: Any) -> Fault:
-    code = error.code if isinstance(error, BundleError) else type(error).__name__
-    detail = error.detail if isinstance(error, BundleError) else str(error)
-    path = getattr(error, "path", None) or getattr(error, "filename", None)
-    shard, begin, end = place or _place_of(core, name)
-    return Fault(name, code, str(error), detail, path, shard, begin, end)
-
-
-def _place_of(core: Any, name: str) -> tuple[int | None, int | None, int | None]:
-    """Give a tensor's shard, and where it begins and ends; ``None`` for what is unknown."""
-    try:
-        _, _, shard, begin, size, _, slices = core.find(name)
-    except BundleError:  # the record itself is the fault
-        return None, None, None
-    if slices:
-        return None, None, None
-    return shard, begin, None if begin is None else begin + size
