@@ -171,9 +171,7 @@ def read_box(core: _core.Bundle, name: str, box: Box, *, verify: bool = True) ->
             name, box.begin, box.size, box.shape, dtypes=dtypes.TO_NUMPY, options=options
         )
     if isinstance(value, list):
-        array = np.empty(len(value), dtype=object)
-        array[:] = value
-        value = array.reshape(box.shape).copy()
+        value = _object_array(value).reshape(box.shape).copy()
     return box.taken(value)
 
 
@@ -183,10 +181,14 @@ def _with_string_arrays(
     """Turn the lists of bytes among `values` into object arrays of their shapes."""
     for i, value in enumerate(values):
         if isinstance(value, list):
-            array = np.empty(len(value), dtype=object)
-            array[:] = value
-            values[i] = _reshaped(core, names[i], array)
+            values[i] = _reshaped(core, names[i], _object_array(value))
     return values
+
+
+def _object_array(elements: list[bytes]) -> Array:
+    array = np.empty(len(elements), dtype=object)
+    array[:] = elements
+    return array
 
 
 def _reshaped(core: _core.Bundle, name: str, array: Array) -> Array:
