@@ -15,6 +15,7 @@ from tensorbundle.cli.npy import write_npy
 from tensorbundle.cli.output import format_bytes, is_terminal, print_json, shown_name
 from tensorbundle.cli.prefix import resolve_prefix
 from tensorbundle.cli.slices import Index, parse_index, split_slice
+from tensorbundle.stored_text import as_text
 
 __all__ = ["run"]
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     header = f"{shown_name(arguments.tensor)}  {dtype_name}  {array.shape}"
     if arguments.npy is None:
         print(header)
-        print(_as_text(array, full=arguments.full))
+        print(_told(array, full=arguments.full))
         return OK
     if arguments.npy == "-" and is_terminal(sys.stdout):
         raise CommandError("--npy - would write binary to a terminal; redirect it")
@@ -66,7 +67,7 @@ def _plain(array: np.ndarray[Any, Any]) -> Any:
         return [_plain(array[i, ...]) for i in range(len(array))]
     element = array[()]
     if isinstance(element, bytes):
-        return element.decode("utf-8", "surrogateescape")
+        return as_text(element)
     if array.dtype.kind in "biu":
         return array.item()
     if array.dtype.kind == "c":
@@ -120,7 +121,7 @@ def _read(
         raise CommandError(f"{arguments.tensor}: {error}; the shape is {shape}") from None
 
 
-def _as_text(array: np.ndarray[Any, Any], *, full: bool) -> str:
+def _told(array: np.ndarray[Any, Any], *, full: bool) -> str:
     def shown(element: Any) -> str:  # of bytes
         if full or len(element) <= _MOST_STRING_BYTES:
             return repr(element)
