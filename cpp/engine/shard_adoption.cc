@@ -32,6 +32,13 @@ class Adoption {
 
  private:
   Status Adopt(const AdoptedShard& shard, JobContext& context) {
+    Status status = LinkOrCopy(shard, context).WithShard(shard.from);
+    // What is wrong with the file may be that it is another checkpoint's by now.
+    if (IsCorruption(status.code())) TB_RETURN_IF_ERROR(shard.source->CheckCurrent());
+    return status;
+  }
+
+  Status LinkOrCopy(const AdoptedShard& shard, JobContext& context) {
     const std::string path = shard.source->ShardPath(shard.from);
     auto size = publication_.AdoptShard(shard.to, path);
     const bool is_linked = size.ok();
@@ -40,21 +47,16 @@ class Adoption {
       size = CopyShard(storage_, path, shard.to, publication_, context);
     }
     if (!size.ok() && size.status().error_number() == ENOENT) {
-      // The checkpoint may be gone as a whole.
-      TB_RETURN_IF_ERROR(shard.source->CheckCurrent());
-      return Status(Code::kMissingShard, "the data file is missing")
-          .WithPath(path)
-          .WithShard(shard.from);
+      return Status(Code::kMissingShard, "the data file is missing").WithPath(path);
     }
-    if (!size.ok()) return std::move(size).status().WithShard(shard.from);
+    TB_RETURN_IF_ERROR(size.status());
     CountBytes(*size, is_linked);
     context.AddDone(shard.size);
     if (*size >= shard.size) return Status();
     return Status(Code::kOutOfBounds, "the data file has " + std::to_string(*size) +
                                           " bytes, its tensors reach to " +
                                           std::to_string(shard.size))
-        .WithPath(path)
-        .WithShard(shard.from);
+        .WithPath(path);
   }
 
   void NoteCopy(const Status& refusal) {

@@ -129,7 +129,7 @@ def rename(
     if isinstance(core, _core.V1Checkpoint):
         raise UnsupportedError(
             f"{path}: a checkpoint of TensorFlow's V1 format cannot be renamed; load it, and "
-            " save it as a bundle",
+            "save it as a bundle",
             code="UnsupportedFormat",
             path=path,
         )

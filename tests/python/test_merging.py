@@ -429,3 +429,25 @@ def test_what_the_progress_raises_cancels(paths, small_disk):
     with pytest.raises(KeyError, match="enough"):
         tb.merge([left], str(small_disk.path / "out"), progress=refuse, num_threads=2)
     assert names_in(small_disk.path) == []
+
+
+@pytest.mark.parametrize("delete_sources", [False, True])
+def test_a_source_that_is_replaced_meanwhile_is_found_out(paths, delete_sources):
+    left, right, out = paths
+    tb.save(left, {"a": np.ones(3)})
+    tb.save(right, {"b": np.ones(4)})
+    calls = []
+
+    def replace(done, total):
+        if not calls:
+            for value in 2.0, 3.0:  # the second has data files of the first names again
+                tb.save(right, {"b": np.full(4, value)})
+        calls.append(done)
+
+    with pytest.raises(tb.CheckpointGoneError) as caught:
+        tb.merge([left, right], out, delete_sources=delete_sources, progress=replace)
+    assert caught.value.path == right + ".index"
+    assert calls
+    assert not list(Path(out).parent.glob("out*"))
+    assert_same(tb.load(left)["a"], np.ones(3))
+    assert_same(tb.load(right)["b"], np.full(4, 3.0))

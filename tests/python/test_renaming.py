@@ -230,6 +230,22 @@ def test_what_fails_leaves_both_places_alone(saved, small_disk):
     assert snapshot(saved).keys() == before.keys() - {"ckpt.data-00000-of-00001"}
 
 
+def test_a_checkpoint_that_is_replaced_meanwhile_is_found_out(saved):
+    calls = []
+
+    def replace(done, total):
+        if not calls:
+            for value in 2.0, 3.0:
+                tb.save(saved, {"step": np.full(4, value)}, num_shards=2)
+        calls.append(done)
+
+    with pytest.raises(tb.CheckpointGoneError):
+        tb.rename(saved, {"step": "now"}, output=saved + "2", progress=replace)
+    assert calls
+    assert not list(Path(saved).parent.glob("ckpt2*"))
+    assert_same(tb.load(saved)["step"], np.full(4, 3.0))
+
+
 def test_a_rehearsal_of_an_output_writes_nothing(saved):
     before = snapshot(saved)
     report = tb.rename(saved, {"step": "x"}, output=saved + "2", dry_run=True)
