@@ -7,7 +7,14 @@ import errno
 import os
 from collections.abc import Iterator
 
-__all__ = ["make_directories", "names_in", "remove_file", "sync_directory", "telling"]
+__all__ = [
+    "make_directories",
+    "names_in",
+    "remove_file",
+    "sync_directory",
+    "sync_tree",
+    "telling",
+]
 
 
 @contextlib.contextmanager
@@ -54,6 +61,22 @@ def sync_directory(path: str) -> None:
             raise
     finally:
         with contextlib.suppress(OSError):  # nothing was written through it
+            os.close(descriptor)
+
+
+def sync_tree(path: str) -> None:
+    """Make a file durable, or a directory with all that is in it."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        for name in names_in(path):
+            sync_tree(os.path.join(path, name))
+        sync_directory(path)
+    elif os.path.isfile(path):
+        with telling("open", path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with telling("fsync", path):
+                os.fsync(descriptor)
+        finally:
             os.close(descriptor)
 
 

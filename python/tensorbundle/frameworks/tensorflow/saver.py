@@ -5,7 +5,7 @@ a saver. This one does the work with this engine: objects are found by `checkpoi
 or known from the last save (`structure`), and written from their own memory. Restores
 match objects as TensorFlow does, by its own code, and read with this engine (`restoring`).
 
-What only TensorFlow's writer can do it still does (see `Saver.prepare`).
+What only TensorFlow's writer can do it still does (see `Saver.prepare`), and is then synced.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tensorflow.python.checkpoint import checkpoint as tf_checkpoint
 
 from tensorbundle.checkpoint.adapters import Children
 from tensorbundle.checkpoint.walk import Saving, gather
+from tensorbundle.directories import names_in, sync_directory, sync_tree
 from tensorbundle.frameworks.tensorflow.graph import NeedsTensorFlowError, TrackableAdapter
 from tensorbundle.frameworks.tensorflow.restoring import restore
 from tensorbundle.frameworks.tensorflow.stored_tensors import StoredTensors, local_path
@@ -78,11 +79,15 @@ class Saver(tf_checkpoint.TrackableSaver):  # type: ignore[misc]
         """Save the objects; see ``TrackableSaver.save``."""
         self.report = None
         pending = self.prepare(file_prefix, checkpoint_number, options)
-        if pending is None:
-            self._refuse_options()
-            return super().save(file_prefix, checkpoint_number, session, options)
-        pending.run()
-        return pending.path
+        if pending is not None:
+            pending.run()
+            return pending.path
+        self._refuse_options()
+        saved = super().save(file_prefix, checkpoint_number, session, options)
+        path = local_path(saved) if tf.executing_eagerly() else None
+        if path is not None and self.how.get("durability", "full") == "full":
+            _sync(path)
+        return saved
 
     def prepare(
         self, file_prefix: Any, checkpoint_number: Any = None, options: Any = None
@@ -121,9 +126,10 @@ class Saver(tf_checkpoint.TrackableSaver):  # type: ignore[misc]
         return saving
 
     def _refuse_options(self) -> None:
-        if self.how:
+        unknown = sorted(self.how.keys() - {"durability"})
+        if unknown:
             raise ValueError(
-                f"TensorFlow itself writes this checkpoint, and knows no {sorted(self.how)}"
+                f"TensorFlow itself writes this checkpoint, and knows no {unknown}"
             )
 
     # ---- Restoring ------------------------------------------------------------------------
@@ -153,6 +159,15 @@ def _numbered(file_prefix: Any, number: Any) -> Any:
     if tf.is_tensor(file_prefix) and tf.executing_eagerly():
         file_prefix = tf.compat.as_str(file_prefix.numpy())
     return f"{file_prefix}-{int(number)}" if number else file_prefix
+
+
+def _sync(prefix: str) -> None:
+    """Make durable what TensorFlow wrote; the files of registered savers begin so too."""
+    directory, base = os.path.split(prefix)
+    for name in names_in(directory):
+        if name.startswith(base):
+            sync_tree(os.path.join(directory, name))
+    sync_directory(directory)
 
 
 def _chooses_shards(options: Any) -> bool:
