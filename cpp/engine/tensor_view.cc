@@ -7,6 +7,7 @@
 
 #include "format/slices.h"
 #include "format/string_tensor.h"
+#include "format/variant_tensor.h"
 
 namespace tensorbundle::engine {
 namespace {
@@ -189,6 +190,15 @@ Status SetStrings(std::vector<Bytes> elements, TensorView& view) {
   view.crc = layout.crc;
   view.staged = std::make_unique<StringSource>(std::move(layout.head), std::move(elements));
   return Status();
+}
+
+void SetVariants(std::span<const Bytes> elements, TensorView& view) {
+  format::VariantBytes tensor = format::EncodeVariants(elements);
+  view.dtype = format::DType::kVariant;
+  view.size = tensor.stored.size();
+  view.crc = tensor.crc;
+  if (tensor.stored.empty()) return;
+  view.staged = std::make_unique<StringSource>(std::move(tensor.stored), std::vector<Bytes>());
 }
 
 }  // namespace tensorbundle::engine

@@ -59,7 +59,7 @@ struct TensorView {
   // The memory is wanted back as soon as it is written (engine/snapshot.h).
   bool borrowed = false;
 
-  // The entry's checksum where it is not that of the bytes: strings.
+  // The entry's checksum where it is not that of the bytes: strings and variants.
   std::optional<checksum::Crc32c> crc;
 };
 
@@ -93,5 +93,8 @@ std::unique_ptr<const StagedSource> MakeStridedSource(StridedLayout layout);
 //
 // Errors: kLimitExceeded
 Status SetStrings(std::vector<Bytes> elements, TensorView& view);
+
+// A variant tensor, of serialized elements, which are copied.
+void SetVariants(std::span<const Bytes> elements, TensorView& view);
 
 }  // namespace tensorbundle::engine

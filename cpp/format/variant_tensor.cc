@@ -59,6 +59,19 @@ Status CheckElements(const std::vector<Stored>& elements, checksum::MaskedCrc32c
 
 }  // namespace
 
+VariantBytes EncodeVariants(std::span<const Bytes> elements) {
+  VariantBytes tensor;
+  for (const Bytes element : elements) {
+    tensor.crc = ExtendElement(tensor.crc, element, std::endian::little);
+    const uint32_t word = checksum::Mask(tensor.crc).value();
+    tensor.crc = ExtendWord(tensor.crc, word);
+    PutVarint64(tensor.stored, element.size());
+    tensor.stored += AsText(element);
+    PutFixed32(tensor.stored, word);
+  }
+  return tensor;
+}
+
 Result<std::vector<Bytes>> DecodeVariants(Bytes stored, uint64_t num_elements,
                                           checksum::MaskedCrc32c expected, bool verify,
                                           std::endian order) {

@@ -11,6 +11,8 @@
 
 #include <bit>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "base/bytes.h"
@@ -18,6 +20,15 @@
 #include "checksum/crc32c.h"
 
 namespace tensorbundle::format {
+
+struct VariantBytes {
+  std::string stored;
+  checksum::Crc32c crc;  // of the entry, not masked
+};
+
+// Serialized elements, in C order, as a tensor stores them.  They are copied, since each has
+// its checksum behind it.
+VariantBytes EncodeVariants(std::span<const Bytes> elements);
 
 // The serialized elements of a tensor that was stored in `order`, as views into `stored`.
 //

@@ -10,6 +10,7 @@
 #include "engine/partition.h"
 #include "engine/tensor_view.h"
 #include "format/dtype.h"
+#include "format/elements.h"
 #include "format/slices.h"
 
 namespace py = pybind11;
@@ -32,7 +33,7 @@ format::Shape ShapeOf(const py::tuple& sizes) {
 
 // Of a value as tensors.adapt() gives it.
 format::Shape ShapeOf(format::DType dtype, const py::object& value) {
-  if (dtype == format::DType::kString) {
+  if (!format::HasElementSize(dtype)) {
     return ShapeOf(value.cast<py::tuple>()[0].cast<py::tuple>());
   }
   const auto array = value.cast<py::array>();
@@ -74,7 +75,7 @@ void SetStrided(const py::array& array, unsigned negated, engine::TensorView& vi
   view.staged = engine::MakeStridedSource(std::move(layout));
 }
 
-void SetStringTensor(const py::list& strings, engine::TensorView& view) {
+std::vector<Bytes> BytesOf(const py::list& strings) {
   std::vector<Bytes> elements;
   elements.reserve(strings.size());
   for (const py::handle string : strings) {
@@ -85,7 +86,16 @@ void SetStringTensor(const py::list& strings, engine::TensorView& view) {
     }
     elements.push_back(AsBytes({data, static_cast<size_t>(size)}));
   }
-  ThrowIfError(engine::SetStrings(std::move(elements), view));
+  return elements;
+}
+
+// Of strings or variants.
+void SetElements(format::DType dtype, const py::list& elements, engine::TensorView& view) {
+  if (dtype == format::DType::kVariant) {
+    engine::SetVariants(BytesOf(elements), view);
+  } else {
+    ThrowIfError(engine::SetStrings(BytesOf(elements), view));
+  }
 }
 
 void RefuseIfError(Status status, const std::string& name) {
@@ -166,8 +176,8 @@ engine::TensorView& SavedTensors::AddView(const std::string& name, uint64_t numb
   const auto dtype = format::DTypeFromNumber(number).value();
   engine::TensorView& view = list_.Add("", name, ShapeOf(dtype, value));
   owners_.push_back(value);
-  if (dtype == format::DType::kString) {
-    SetStringTensor(value.cast<py::tuple>()[1].cast<py::list>(), view);
+  if (!format::HasElementSize(dtype)) {
+    SetElements(dtype, value.cast<py::tuple>()[1].cast<py::list>(), view);
     return view;
   }
   const auto array = value.cast<py::array>();
@@ -222,8 +232,8 @@ void SavedTensors::AddStream(py::handle name, uint64_t number, const py::tuple& 
 void SavedTensors::ReleaseCopied() {
   for (size_t i = 0; i < owners_.size(); ++i) {
     const engine::TensorView& view = list_.views()[i];
-    const bool is_string = view.crc.has_value();
-    if (!view.borrowed && !is_string) owners_[i] = py::none();
+    const bool has_elements = view.crc.has_value();
+    if (!view.borrowed && !has_elements) owners_[i] = py::none();
   }
 }
 

@@ -37,7 +37,7 @@ class SavedTensors {
   pybind11::object TakePlain(const pybind11::iterator& items, const pybind11::bytes& outer);
 
   // Adds a tensor as tensors.adapt() gives it: an array and what of it is still to be
-  // negated (tensors.View), or for strings (shape, [bytes, ...]) in C order.
+  // negated (tensors.View), or for strings and variants (shape, [bytes, ...]) in C order.
   void Add(pybind11::handle name, uint64_t number, const pybind11::object& value,
            unsigned negated);
 

@@ -2,7 +2,8 @@
 
 A tensor of any framework becomes ``(name, DataType number, array)``, where the array is
 a NumPy view of the tensor's own memory: nothing is copied here. A string tensor becomes
-``(name, 7, (shape, [bytes, ...]))``. Plain NumPy arrays the core takes as they are.
+``(name, 7, (shape, [bytes, ...]))``, a variant the same of its serialized elements. Plain
+NumPy arrays the core takes as they are.
 
 No framework is imported: an object can only come from one that the caller has imported.
 """
@@ -171,6 +172,8 @@ def adapt(name: str | bytes, value: Any) -> Item:
         view = as_view(value)
     except (TypeError, ValueError) as error:
         raise type(error)(f"tensor {_shown(name)}: {error}") from None
+    if view.number == dtypes.VARIANT:
+        return name, view.number, (view.array.shape, _string_elements(name, view.array)), 0
     if view.number is not None and view.number != dtypes.STRING:
         return name, view.number, view.array, view.negated
     return *_adapt_array(name, view.array)[:3], view.negated

@@ -197,7 +197,34 @@ def test_a_saved_model_is_restored_by_its_directory(tf, tmp_path):
     assert target.w.numpy() == [3.0]
 
 
-def test_what_the_format_has_no_bytes_for_is_told(tf, prefix):
-    iterator = iter(tf.data.Dataset.range(5))
-    with pytest.raises(TypeError, match="variant"):
-        tb.Checkpoint(iterator=iterator).write(prefix)
+def test_iterators_go_on_where_they_were(tf, prefix):
+    def iterator(number):
+        made = iter(tf.data.Dataset.range(100).shuffle(10, seed=1).batch(2))
+        for _ in range(number):
+            next(made)
+        return made
+
+    path = tb.Checkpoint(iterator=iterator(3)).write(prefix)
+    expected = next(iterator(3)).numpy().tolist()
+    for kind in (tb.Checkpoint, tf.train.Checkpoint):
+        target = iterator(0)
+        kind(iterator=target).read(path).assert_consumed()
+        assert next(target).numpy().tolist() == expected
+
+
+def test_an_iterator_is_taken_back_if_another_object_refuses(tf, prefix):
+    class Refuses:
+        def state_dict(self):
+            return {"a": 1}
+
+        def load_state_dict(self, state):
+            raise RuntimeError("no")
+
+    saved = iter(tf.data.Dataset.range(100))
+    path = tb.Checkpoint(a=saved, b=Refuses()).write(prefix)
+    target = iter(tf.data.Dataset.range(100))
+    for _ in range(7):
+        next(target)
+    with pytest.raises(RuntimeError, match="no"):
+        tb.Checkpoint(a=target, b=Refuses()).read(path)
+    assert next(target).numpy() == 7

@@ -166,9 +166,7 @@ BAD_TENSORS = {
     "sparse": lambda tf: tf.sparse.eye(3),
     "ragged": lambda tf: tf.ragged.constant([[1], [2, 3]]),
     "slices": lambda tf: tf.IndexedSlices(tf.ones(2), tf.constant([0, 1])),
-    "variant": lambda tf: tf.raw_ops.EmptyTensorList(
-        element_shape=tf.constant([], tf.int32), max_num_elements=-1, element_dtype=tf.float32
-    ),
+    "dataset": lambda tf: tf.data.experimental.to_variant(tf.data.Dataset.range(3)),
     "resource": lambda tf: tf.Variable(1.0).handle,
     "array of tensors": lambda tf: tf.TensorArray(tf.float32, 2),
 }

@@ -64,7 +64,9 @@ def test_we_restore_what_tensorflow_saves(tf, tbtf, prefix, make):
 
 
 def test_iterators_go_on_where_they_were(tf, tbtf, prefix):
-    path = tbtf.Checkpoint(**objects.iterators(tf, 3)).save(prefix)
+    checkpoint = tbtf.Checkpoint(**objects.iterators(tf, 3))
+    path = checkpoint.save(prefix)
+    assert checkpoint.save_report is not None
     expected = next(objects.iterators(tf, 3)["iterator"]).numpy().tolist()
     for kind in (tbtf.Checkpoint, tf.train.Checkpoint):
         target = objects.iterators(tf, 0)
@@ -73,6 +75,18 @@ def test_iterators_go_on_where_they_were(tf, tbtf, prefix):
     path = tf.train.Checkpoint(**objects.iterators(tf, 3)).save(prefix)
     target = objects.iterators(tf, 0)
     tbtf.Checkpoint(**target).restore(path).assert_consumed()
+    assert next(target["iterator"]).numpy().tolist() == expected
+
+
+def test_a_damaged_iterator_changes_nothing(tf, tbtf, prefix):
+    path = tbtf.Checkpoint(**objects.iterators(tf, 3)).save(prefix)
+    (name,) = (n for n in tb.open(path) if n.startswith("iterator"))
+    flip_byte(data_file(path), tb.open(path).entry(name).offset + 100)
+    target = objects.iterators(tf, 5)
+    expected = next(objects.iterators(tf, 5)["iterator"]).numpy().tolist()
+    with pytest.raises(tb.CorruptionError, match="variant"):
+        tbtf.Checkpoint(**target).restore(path)
+    assert target["v"].numpy() == 5
     assert next(target["iterator"]).numpy().tolist() == expected
 
 

@@ -36,6 +36,27 @@ def test_an_element_is_what_tensorflow_parses(tf):
     assert [tensor.float_val[:] or tensor.tensor_content for tensor in proto.tensors]
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (0,)])
+def test_variants_make_the_same_bytes_as_tensorflow_makes(tf, tmp_path, shape):
+    one = tf.raw_ops.TensorListFromTensor(
+        tensor=tf.constant([[1.0, 2.0], [3.0, 4.0]]), element_shape=[2]
+    )
+    value = tf.stack([one] * 3)[: shape[0]] if shape else one
+    ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
+    tb.save(ours, {"v": value}, alignment=1)
+    tf.raw_ops.SaveV2(
+        prefix=theirs, tensor_names=["v"], shape_and_slices=[""], tensors=[value]
+    )
+    assert data_file(ours).read_bytes() == data_file(theirs).read_bytes()
+    assert tb.open(ours).entry("v") == tb.open(theirs).entry("v")
+    assert tb.open(ours).entry("v").shape == shape
+    assert tb.verify(ours).ok
+    (read,) = tf.raw_ops.RestoreV2(
+        prefix=ours, tensor_names=["v"], shape_and_slices=[""], dtypes=[tf.variant]
+    )
+    assert read.shape == shape
+
+
 def test_they_are_listed_by_their_dtype():
     reader = tb.load_checkpoint(VARIANTS)
     assert reader.debug_string() == b"scalar (DT_VARIANT) []\nvector (DT_VARIANT) [2]\n"

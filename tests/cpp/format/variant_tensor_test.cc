@@ -55,6 +55,18 @@ TEST(VariantTensor, ElementsComeBackFromBothByteOrders) {
   }
 }
 
+TEST(VariantTensor, ElementsAreEncodedAsDescribed) {
+  for (const std::vector<std::string>& values :
+       {std::vector<std::string>{}, {""}, {"first", "", std::string(300, 'x')}}) {
+    std::vector<Bytes> elements;
+    for (const std::string& value : values) elements.push_back(AsBytes(value));
+    const VariantBytes encoded = EncodeVariants(elements);
+    const Tensor expected = Store(values, std::endian::little);
+    EXPECT_EQ(encoded.stored, expected.stored);
+    EXPECT_EQ(encoded.crc, expected.crc);
+  }
+}
+
 TEST(VariantTensor, TheOtherByteOrderIsAWrongChecksum) {
   const Tensor tensor = Store({"first"}, std::endian::big);
   EXPECT_EQ(CodeOf(tensor, 1), Code::kDataChecksumMismatch);

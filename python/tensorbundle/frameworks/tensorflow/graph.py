@@ -29,6 +29,7 @@ from tensorbundle.checkpoint.adapters import (
 from tensorbundle.checkpoint.keys import VARIABLE_VALUE, attribute_key, escape
 from tensorbundle.frameworks.tensorflow.resource_variable import read, resource_variable
 from tensorbundle.frameworks.tensorflow.values import as_tensor
+from tensorbundle.frameworks.tensorflow.variants import to_elements
 from tensorbundle.object_graph import Attribute
 
 __all__ = ["NeedsTensorFlowError", "TrackableAdapter", "graph_adapter", "has_own_saver"]
@@ -142,9 +143,14 @@ class TrackableAdapter(Adapter):
             (value,) = values.values()
             self.obj.deserialize(value.item())
         elif _serializes(self.obj):
-            raw = {escape(name): name for name in self._held()}
+            held = self._held()
+            raw = {escape(name): name for name in held}
+            named = {raw.get(n, _suffix(n, self.obj)): v for n, v in values.items()}
             self.obj._restore_from_tensors(
-                {raw.get(n, _suffix(n, self.obj)): as_tensor(v) for n, v in values.items()}
+                {
+                    name: as_tensor(value, tf.variant if _is_variant(held.get(name)) else None)
+                    for name, value in named.items()
+                }
             )
         else:
             _legacy_restore(self.obj, {n: as_tensor(v) for n, v in values.items()})
@@ -156,7 +162,7 @@ class TrackableAdapter(Adapter):
         if _serializes(self.obj) and not _legacy_name(self.obj):
             for name, value in self.obj._serialize_to_tensors().items():
                 _add_tensor(found.values, escape(name), value)
-        return found.values
+        return {n: to_elements(v) if _is_variant(v) else v for n, v in found.values.items()}
 
     def make_slot(
         self, variable: Adapter, name: str, value: Array, restore: Callable[[Any], None]
@@ -222,9 +228,11 @@ def _add_tensor(values: dict[str, Any], key: str, value: Any) -> None:
         value = value()
     if value is None:  # of a variable that has not been initialized
         return
-    if value.dtype == tf.variant:
-        raise NeedsTensorFlowError("a variant, whose bytes only TensorFlow can tell")
     values[key] = value
+
+
+def _is_variant(value: Any) -> bool:
+    return bool(getattr(value, "dtype", None) == tf.variant)
 
 
 _VALUE_METHODS = frozenset({"_serialize_to_tensors", "_gather_saveables_for_checkpoint"})

@@ -84,18 +84,17 @@ class StoredTensors:
         """Tell whether there is a tensor that this engine gives TensorFlow as it is."""
         if name not in self._bundle:
             return False
-        entry = self._bundle.entry(name)
-        return not entry.slices and entry.dtype_name != "variant"
+        return not self._bundle.entry(name).slices
 
     def read(self, names: Iterable[str]) -> dict[str, Any]:
         """Read tensors, on the host, and compare their checksums."""
         wanted = list(dict.fromkeys(names))
-        entries = map(self._bundle.entry, wanted)
-        blanks = [self._blank(entry) for entry in entries]
+        entries = list(map(self._bundle.entry, wanted))
+        blanks = list(map(self._blank, entries))
         arrays = self._arrays(wanted, [b.array if b is not None else None for b in blanks])
         return {
-            name: b.tensor if b is not None else as_tensor(array)
-            for name, b, array in zip(wanted, blanks, arrays, strict=True)
+            name: b.tensor if b is not None else as_tensor(array, _dtype_of(entry))
+            for name, entry, b, array in zip(wanted, entries, blanks, arrays, strict=True)
         }
 
     def tensors(self, wanted: Iterable[tuple[str, str, Any]]) -> list[Any]:
@@ -150,6 +149,11 @@ class StoredTensors:
     @functools.cached_property
     def _core(self) -> Any:
         return self._bundle._opened()
+
+
+def _dtype_of(entry: Entry) -> Any:
+    """Give what an array does not tell."""
+    return tf.variant if entry.dtype_name == "variant" else None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tensorbundle.checkpoint.adapters import Array
+from tensorbundle.frameworks.tensorflow.variants import from_elements
 
 __all__ = ["Blank", "as_tensor", "blank", "with_dtype"]
 
@@ -59,11 +60,13 @@ def as_tensor(value: Array, dtype: Any = None) -> Any:
     Parameters
     ----------
     value
-        Strings as an object array of ``bytes``.
+        Strings, and the elements of variants, as an object array of ``bytes``.
     dtype
         TensorFlow's; ``None`` means the array's own.
     """
     wanted = tf.as_dtype(dtype or (tf.string if value.dtype == object else value.dtype))
+    if wanted == tf.variant:
+        return from_elements(value)
     if value.nbytes < _LEAST_SHARED_BYTES or not _can_be_shared(value):
         with tf.device("CPU:0"):
             return tf.constant(value, dtype=wanted)

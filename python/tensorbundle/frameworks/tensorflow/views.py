@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tensorbundle import dtypes
+from tensorbundle.frameworks.tensorflow.variants import to_elements
 from tensorbundle.tensors import View
 from tensorbundle.variables import Variable
 
@@ -34,6 +35,8 @@ def as_view(value: Any) -> View | None:
     number = int(value.dtype.as_datatype_enum) % 100
     if number == dtypes.STRING:
         return View(np.array(value.numpy(), dtype=object))
+    if number == dtypes.VARIANT:
+        return View(to_elements(value), number)
     if number not in dtypes.TO_NUMPY:
         raise TypeError(f"a tensor of {value.dtype.name} cannot be stored")
     # NumPy cannot take TensorFlow's view of a scalar that only ml_dtypes has.
