@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -71,36 +72,83 @@ def made(tf):
     """Give the names that MODEL defines, under the backend of this process."""
     found: dict = {}
     exec(textwrap.dedent(MODEL), found)
+    make = found["make"]
+    # To trace a training step takes longer than the few steps that are made here.
+    found["make"] = lambda *given, **more: make(*given, run_eagerly=True, **more)
     return found
 
 
-def run(backend, code, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MODEL) + textwrap.dedent(code), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "KERAS_BACKEND": backend},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+# Runs programs in the names of MODEL, one per line of its input, and says how each ended.
+SERVER = """
+    import json
+    import os
+    import traceback
+
+    answers, sys.stdout = os.fdopen(os.dup(1), "w"), sys.stderr
+    for line in sys.stdin:
+        code, sys.argv = json.loads(line)
+        try:
+            exec(code, dict(globals()))
+            told = ""
+        except BaseException:
+            told = traceback.format_exc()
+        print(json.dumps(told), file=answers, flush=True)
+"""
+
+
+class Backend:
+    """A process with Keras under one backend, which takes long to start."""
+
+    def __init__(self, name, log):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(MODEL) + textwrap.dedent(SERVER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "KERAS_BACKEND": name},
+        )
+
+    def begin(self, code, *arguments):
+        line = json.dumps([textwrap.dedent(code), ["program", *arguments]])
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def finish(self):
+        answer = self._process.stdout.readline()
+        assert answer, "the process has ended"
+        assert json.loads(answer) == "", json.loads(answer)
+
+    def close(self):
+        self._process.kill()  # it takes long to end, too
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def backends(tf, torch, jax, tmp_path_factory):
+    """Start a process for each backend, all at once."""
+    with open(tmp_path_factory.mktemp("logs") / "log", "w") as log:
+        started = {name: Backend(name, log) for name in BACKENDS}
+        yield started
+        for backend in started.values():
+            backend.close()
 
 
 # ---- Every backend --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def trained(tf, torch, jax, tmp_path_factory):
+def trained(backends, tmp_path_factory):
     """Train a model under each backend, save it, and go on from there; give the prefixes."""
     directory = tmp_path_factory.mktemp("trained")
-    for backend in BACKENDS:
-        run(
-            backend,
+    for name, backend in backends.items():
+        backend.begin(
             """
             model = make(1)
             saves = tbk.ModelCheckpoint(sys.argv[1], blocking=False)
             train(model, 2, callbacks=[saves])
-            np.save(sys.argv[1], model.predict(x, verbose=0))
+            expected = model.predict(x, verbose=0)
+            np.save(sys.argv[1], expected)
             rest = make(2)
             train(rest, 1)  # the first fit draws from torch's own random numbers
             tbk.load_weights(rest, sys.argv[1])
@@ -108,7 +156,7 @@ def trained(tf, torch, jax, tmp_path_factory):
             tb.Checkpoint(model=model).write(sys.argv[1] + "-graph")
             again.optimizer.build(again.trainable_variables)
             tb.Checkpoint(model=again).read(sys.argv[1] + "-graph").assert_consumed()
-            same = again.predict(x, verbose=0) == model.predict(x, verbose=0)
+            same = again.predict(x, verbose=0) == expected
             # TensorFlow does not track what Keras layers hold in lists.
             assert same.all() or keras.backend.backend() == "tensorflow"
             losses = []
@@ -117,29 +165,39 @@ def trained(tf, torch, jax, tmp_path_factory):
                 losses.append(train(each, 2))
             assert losses[0] == losses[1]  # to the last bit
             """,
-            str(directory / backend),
+            str(directory / name),
         )
+    for backend in backends.values():
+        backend.finish()
     return directory
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_what_one_backend_has_trained_all_load(trained, backend):
-    run(
-        backend,
-        f"""
-        for source in {BACKENDS}:
-            path = sys.argv[1] + "/" + source
+@pytest.fixture(scope="module")
+def loading(trained, backends):
+    """Load under each backend what every one has trained, all of them at once."""
+    for backend in backends.values():
+        backend.begin(
+            f"""
             model = make(3)
-            loaded = tbk.load_weights(model, path)
-            assert len(loaded.loaded) == len(tb.open(path)) > 60
-            assert int(model.optimizer.iterations) == 4
-            found = model.predict(x, verbose=0)
-            np.testing.assert_allclose(found, np.load(path + ".npy"), atol=1e-5)
-            if source == keras.backend.backend():
-                assert (found == np.load(path + ".npy")).all()
-        """,
-        str(trained),
-    )
+            for source in {BACKENDS}:
+                path = sys.argv[1] + "/" + source
+                for variable in model.variables:
+                    variable.assign(variable.value * 0)
+                loaded = tbk.load_weights(model, path)
+                assert len(loaded.loaded) == len(tb.open(path)) > 60
+                assert int(model.optimizer.iterations) == 4
+                found = model.predict(x, verbose=0)
+                np.testing.assert_allclose(found, np.load(path + ".npy"), atol=1e-5)
+                if source == keras.backend.backend():
+                    assert (found == np.load(path + ".npy")).all()
+            """,
+            str(trained),
+        )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_one_backend_has_trained_all_load(loading, backends, backend):
+    backends[backend].finish()
 
 
 def test_names_are_the_same_under_every_backend_and_tensorflow_reads_them(tf, trained):
