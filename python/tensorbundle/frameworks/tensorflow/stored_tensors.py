@@ -14,7 +14,7 @@ from tensorbundle import reading
 from tensorbundle.bundle import Bundle, Entry
 from tensorbundle.checkpoint.adapters import Array
 from tensorbundle.errors import UnsupportedError
-from tensorbundle.frameworks.tensorflow.values import Blank, as_tensor, blank, with_dtype
+from tensorbundle.frameworks.tensorflow.values import Blank, as_tensors, blank, with_dtype
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 
 __all__ = ["StoredTensors", "local_path"]
@@ -40,6 +40,7 @@ class StoredTensors:
         self.prefix = prefix
         with _tensorflows_errors():
             self._bundle = Bundle(prefix)
+        self._entries: dict[str, Entry] = {}
         self._shard_sizes: dict[int, int] = {}
 
     @staticmethod
@@ -78,24 +79,31 @@ class StoredTensors:
 
     def entry(self, name: str) -> Entry:
         """Give a tensor's record."""
-        return self._bundle.entry(name)
+        found = self._entries.get(name)
+        if found is None:
+            found = self._entries[name] = self._bundle.entry(name)
+        return found
 
     def has_whole(self, name: str) -> bool:
         """Tell whether there is a tensor that this engine gives TensorFlow as it is."""
         if name not in self._bundle:
             return False
-        return not self._bundle.entry(name).slices
+        return not self.entry(name).slices
 
     def read(self, names: Iterable[str]) -> dict[str, Any]:
         """Read tensors, on the host, and compare their checksums."""
         wanted = list(dict.fromkeys(names))
-        entries = list(map(self._bundle.entry, wanted))
+        entries = list(map(self.entry, wanted))
         blanks = list(map(self._blank, entries))
         arrays = self._arrays(wanted, [b.array if b is not None else None for b in blanks])
-        return {
-            name: b.tensor if b is not None else as_tensor(array, _dtype_of(entry))
-            for name, entry, b, array in zip(wanted, entries, blanks, arrays, strict=True)
-        }
+        copied = (
+            (array, _dtype_of(entry))
+            for entry, b, array in zip(entries, blanks, arrays, strict=True)
+            if b is None
+        )
+        others = iter(as_tensors(copied))
+        made = (b.tensor if b is not None else next(others) for b in blanks)
+        return dict(zip(wanted, made, strict=True))
 
     def tensors(self, wanted: Iterable[tuple[str, str, Any]]) -> list[Any]:
         """Read tensors, by name, slice and dtype; a slice of "" is all of it.
@@ -118,7 +126,7 @@ class StoredTensors:
             return None
         if entry.offset + entry.size > self._shard_size(entry.shard_id):
             return None
-        return blank(entry.shape, entry.dtype)
+        return blank(entry.shape, entry.dtype, entry.size)
 
     def _shard_size(self, shard: int) -> int:
         if shard not in self._shard_sizes:

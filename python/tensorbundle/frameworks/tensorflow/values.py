@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tensorbundle.checkpoint.adapters import Array
 from tensorbundle.frameworks.tensorflow.variants import from_elements
 
-__all__ = ["Blank", "as_tensor", "blank", "with_dtype"]
+__all__ = ["Blank", "as_tensor", "as_tensors", "blank", "with_dtype"]
 
 # TensorFlow computes on memory as if it began at such an address; it stops the process
 # where it does not.
@@ -32,15 +33,15 @@ class Blank(NamedTuple):
     """Its memory, which lives as long as the tensor."""
 
 
-def blank(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Blank | None:
-    """Make a large tensor to read into; ``None`` where a copy of what was read is as good.
+def blank(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> Blank | None:
+    """Make a tensor of `size` bytes to read into; ``None`` where a copy is as good.
 
     The memory is TensorFlow's own, so a variable that takes the tensor goes on with it: to
     memory of others it would write only a copy, at its first update.
     """
-    if dtype.kind not in "fiucb" and dtype != _BFLOAT16:  # TensorFlow has no empty ones
+    if size < _LEAST_SHARED_BYTES:
         return None
-    if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize < _LEAST_SHARED_BYTES:
+    if dtype.kind not in "fiucb" and dtype != _BFLOAT16:  # TensorFlow has no empty ones
         return None
     with tf.device("CPU:0"):
         tensor = tf.raw_ops.Empty(shape=shape, dtype=tf.as_dtype(dtype), init=False)
@@ -64,12 +65,21 @@ def as_tensor(value: Array, dtype: Any = None) -> Any:
     dtype
         TensorFlow's; ``None`` means the array's own.
     """
+    return as_tensors([(value, dtype)])[0]
+
+
+def as_tensors(values: Iterable[tuple[Array, Any]]) -> list[Any]:
+    """Make tensors of arrays and their dtypes; see `as_tensor`."""
+    with tf.device("CPU:0"):  # to enter it takes as long as to make a small tensor
+        return [_as_tensor(value, dtype) for value, dtype in values]
+
+
+def _as_tensor(value: Array, dtype: Any) -> Any:
     wanted = tf.as_dtype(dtype or (tf.string if value.dtype == object else value.dtype))
     if wanted == tf.variant:
         return from_elements(value)
     if value.nbytes < _LEAST_SHARED_BYTES or not _can_be_shared(value):
-        with tf.device("CPU:0"):
-            return tf.constant(value, dtype=wanted)
+        return tf.constant(value, dtype=wanted)
     if value.dtype == _BFLOAT16:  # which the exchange between libraries does not know
         shared = tf.experimental.dlpack.from_dlpack(value.view(np.uint16).__dlpack__())
     else:
