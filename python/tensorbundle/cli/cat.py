@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
         name, index = _find(bundle, arguments.tensor)
     # A slice is read alone: its tensor is not verified unless that is asked for.
     verified = index is None if arguments.verify is None else arguments.verify
-    with Bundle(prefix, verify=verified) as bundle:
+    # Read, not mapped: a file that is cut short while it is printed is not to end in SIGBUS.
+    with Bundle(prefix, verify=verified, mmap=False) as bundle:
         dtype_name = bundle.entry(name).dtype_name
         array = bundle[name] if index is None else _read(bundle, name, index, arguments)
     if arguments.json:

@@ -18,6 +18,7 @@ prefix = sys.argv[1]
 names = [f"tensor/{i:05d}/" + "n" * 100 for i in range(8000)]  # blocks beyond the first
 tensors = {name: np.uint8(1) for name in names}
 tensors["big"] = np.ones(1 << 20, np.float32)
+tensors["square"] = np.ones((512, 512), np.float32)
 tensors["strings"] = np.array([b"x" * 999] * 99, object)
 tb.save(prefix, tensors, num_shards=1)
 bundle = tb.open(prefix)
@@ -65,6 +66,9 @@ os.truncate(data, {size})
 for call in (
     lambda: tb.load(prefix),
     lambda: bundle.read("big"),
+    lambda: bundle.read_slice("big", np.s_[-5:]),
+    lambda: bundle.read_slice("big", np.s_[::3]),
+    lambda: bundle.read_slice("square", np.s_[:, -2:]),
     lambda: tb.load(prefix, mmap=True, verify=True),
 ):
     error = told(call, data)
@@ -75,6 +79,49 @@ for report in (bundle.verify(), tb.verify(prefix)):
 print("survived")
 """, prefix)  # fmt: skip
     assert out == "survived\n"
+
+
+CAT = """
+from tensorbundle.cli import cat, main
+
+
+def cut_before(place, name, size):
+    call = getattr(place, name)
+
+    def cutting(*arguments, **options):
+        os.truncate(data, size)
+        return call(*arguments, **options)
+
+    setattr(place, name, cutting)
+"""
+
+
+@pytest.mark.parametrize(
+    "what", ["big", "big[-5:]", "square[:, -2:]", "strings", "strings[9]"]
+)
+@pytest.mark.parametrize("size", [0, 4096])
+def test_a_data_file_cut_short_before_cat_reads_it(prefix, what, size):
+    done = run_python(PREPARE + CAT + f"""
+cut_before(cat.Bundle, "entry", {size})
+sys.exit(main.main(["cat", prefix, {what!r}]))
+""", prefix, check=False)  # fmt: skip
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert f"{prefix}.data-00000-of-00001" in done.stderr
+    assert what.partition("[")[0] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [("big", []), ("big[-5:]", []), ("strings", []), ("big", ["--json"]), ("big", ["--npy"])],
+)
+def test_a_data_file_cut_short_after_cat_has_read_it(prefix, tmp_path, what, how):
+    how = [*how, str(tmp_path / "a.npy")] if how == ["--npy"] else how
+    out = run_python(PREPARE + CAT + f"""
+for name in ("print_json", "write_npy", "_as_text"):
+    cut_before(cat, name, 0)
+sys.exit(main.main(["cat", prefix, {what!r}, *{how!r}]))
+""", prefix)  # fmt: skip
+    assert out
 
 
 def test_strings_of_a_mapped_file_cut_short(prefix):
