@@ -371,22 +371,22 @@ def special() -> list[Case]:
         write_data(directory)
 
     return [
-        refused("A130", "index is a directory", folder),
-        refused("A130b", "index is a FIFO", fifo),
-        refused("A130c", "index is a socket", unix_socket),
-        refused("A130d", "index is /dev/zero", link_to("/dev/zero")),
+        refused("D130", "index is a directory", folder),
+        refused("D130b", "index is a FIFO", fifo),
+        refused("D130c", "index is a socket", unix_socket),
+        refused("D130d", "index is /dev/zero", link_to("/dev/zero")),
         refused(
-            "A130e", "index is a terminal", link_to("/dev/tty"), ("NotRegularFile", "System")
+            "D130e", "index is a terminal", link_to("/dev/tty"), ("NotRegularFile", "System")
         ),
-        refused("A130f", "index is a loop of links", link_to(f"{NAME}.index"), "System"),
-        refused("A130g", "index is a link to nowhere", link_to("nowhere"), "System"),
+        refused("D130f", "index is a loop of links", link_to(f"{NAME}.index"), "System"),
+        refused("D130g", "index is a link to nowhere", link_to("nowhere"), "System"),
         refused(
-            "A130h",
+            "D130h",
             "index is a file of /proc",
             link_to("/proc/self/environ"),
             "TruncatedIndex",
         ),
-        Case("A130i", "index is a link", linked, ACCEPT),
+        Case("D130i", "index is a link", linked, ACCEPT),
     ]
 
 

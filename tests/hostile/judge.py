@@ -4,7 +4,8 @@
 
 A question is ``{"prefix", "bad", "good", "as_nobody"}``, or ``{"directory"}`` to ask about its
 state file and then to save there; its answer has what each call said,
-how much memory all of them together took, and how the process ended. A process that does not
+how much memory all of them together took, and the slowest how much processor time, and how
+the process ended. A process that does not
 answer in time, or wants far more address space than the files have bytes, is ended.
 """
 
@@ -19,6 +20,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,8 +87,17 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
     before = _status("VmRSS")
     log = io.StringIO()
     logging.getLogger("tensorbundle").addHandler(logging.StreamHandler(log))
-    said = {name: _say(call) for name, call in _calls(question).items()}
-    return {"said": said, "grown": _status("VmHWM") - before, "log": log.getvalue()}
+    said, slowest = {}, 0.0
+    for name, call in _calls(question).items():
+        start = time.process_time()
+        said[name] = _say(call)
+        slowest = max(slowest, time.process_time() - start)
+    return {
+        "said": said,
+        "slowest": slowest,
+        "grown": _status("VmHWM") - before,
+        "log": log.getvalue(),
+    }
 
 
 def _status(field: str) -> int:
@@ -141,7 +152,11 @@ def _calls(question: dict[str, Any]) -> dict[str, Callable[[], Any]]:
             f"load {name}": lambda name=name: _value(tb.load(prefix, [name])[name]),
             f"mmap {name}": lambda name=name: _value(tb.load(prefix, [name], mmap=True)[name]),
             f"open {name}": lambda name=name: _value(tb.open(prefix, verify=True)[name]),
+            f"slice {name}": lambda name=name: _value(
+                tb.open(prefix, verify=True).read_slice(name, ...)
+            ),
             f"cat {name}": lambda name=name: _run("cat", prefix, name),
+            f"cat {name}[...]": lambda name=name: _run("cat", prefix, f"{name}[...]"),
         }
     return calls
 

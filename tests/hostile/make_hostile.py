@@ -17,6 +17,7 @@ if __name__ == "__main__":  # as a program: the packages are beside this one
 
 from hostile import (
     block_rows,
+    byte_order_rows,
     data_rows,
     entry_rows,
     header_rows,
@@ -24,6 +25,8 @@ from hostile import (
     name_rows,
     slice_rows,
     string_rows,
+    v1_rows,
+    variant_rows,
 )
 from hostile.case import Case
 
@@ -31,11 +34,14 @@ SECTIONS: dict[str, list[Case]] = {
     "index": index_rows.ROWS,
     "block": block_rows.ROWS,
     "header": header_rows.ROWS,
+    "byte order": byte_order_rows.ROWS,
     "entry": entry_rows.ROWS,
+    "variant": variant_rows.ROWS,
     "data": data_rows.ROWS,
     "string": string_rows.ROWS,
     "slice": slice_rows.ROWS,
     "name": name_rows.ROWS,
+    "V1": v1_rows.ROWS,
 }
 ALL = [case for cases in SECTIONS.values() for case in cases]
 
