@@ -56,7 +56,10 @@ void RegisterSnapshot(py::module_& module) {
       .def("wait", &Latch::WaitFor, py::arg("seconds"), py::call_guard<GilRelease>());
   py::class_<SnapshotArena>(module, "SnapshotArena")
       .def(py::init<uint64_t>(), py::arg("size"))
-      .def_property_readonly("size", &SnapshotArena::size);
+      .def_property_readonly("size", &SnapshotArena::size)
+      .def_property_readonly("address", [](const SnapshotArena& arena) {
+        return reinterpret_cast<uintptr_t>(arena.bytes().data());
+      });
   module.def("take_snapshot", &TakeSnapshot, py::arg("tensors"), py::arg("arena"),
              py::arg("num_threads"));
   module.def(

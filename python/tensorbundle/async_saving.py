@@ -11,10 +11,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from tensorbundle.available_memory import available_memory
 from tensorbundle.core import _core
 from tensorbundle.reports import SaveReport, SnapshotReport
 from tensorbundle.saving import PendingSave, prepare
+from tensorbundle.staging_arena import StagingArena
 from tensorbundle.transfer_options import check_threads
 
 __all__ = ["AsyncSaver", "SaveHandle", "default_saver"]
@@ -113,9 +113,10 @@ class AsyncSaver:
     """Copies tensors, comes back, and saves the copies in the background.
 
     The copies lie in memory that is kept from one save to the next, so that only the
-    first save pays for getting it. One save is under way at a time: the next waits for
-    it to end before it copies. Tensors that do not fit into `max_bytes` are written from
-    their own memory, first, and the call waits for that.
+    first save pays for getting it, and that is page-locked where torch uses CUDA. One save
+    is under way at a time: the next waits for it to end before it copies. Tensors that do
+    not fit into `max_bytes` are written from their own memory, first, and the call waits
+    for that.
 
     A save that fails raises its error from `SaveHandle.result`. Where nobody asked, the
     next `save`, `wait` or `close` raises it, and at the latest the interpreter's exit,
@@ -150,10 +151,8 @@ class AsyncSaver:
     ) -> None:
         if max_bytes is not None and max_bytes < 0:
             raise ValueError(f"max_bytes must not be negative, but is {max_bytes}")
-        self._max_bytes = max_bytes
-        self._num_threads = check_threads(num_threads)
+        self._arena = StagingArena(max_bytes, check_threads(num_threads))
         self._overlap = overlap
-        self._arena = _core.SnapshotArena(0)
         self._last: SaveHandle | None = None
         self._turn = threading.Lock()  # one call of save() or close() at a time
         self._closed = False
@@ -236,7 +235,7 @@ class AsyncSaver:
                 self._finish_last()
             finally:
                 if self._last is None:
-                    self._arena = _core.SnapshotArena(0)
+                    self._arena.free()
 
     def __enter__(self) -> AsyncSaver:
         return self
@@ -268,19 +267,7 @@ class AsyncSaver:
     def _copied(self, pending: PendingSave) -> SnapshotReport:
         if pending.is_stable:
             return SnapshotReport(0, 0, 0.0)
-        self._make_room(_core.snapshot_size(pending.tensors))
-        return SnapshotReport(
-            *_core.take_snapshot(pending.tensors, self._arena, self._num_threads)
-        )
-
-    def _make_room(self, size: int) -> None:
-        if size <= self._arena.size:
-            return
-        allowed = self._max_bytes if self._max_bytes is not None else available_memory() // 2
-        size = min(size, allowed)
-        if size > self._arena.size:
-            self._arena = _core.SnapshotArena(0)  # never both at once
-            self._arena = _core.SnapshotArena(size)
+        return self._arena.copy(pending.tensors)
 
     def _at_exit(self) -> None:
         if os.getpid() == self._process:

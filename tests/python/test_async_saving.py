@@ -123,13 +123,13 @@ def test_what_fails_while_memory_is_borrowed_lets_go_of_it(tmp_path):
 
 def test_memory_for_copies_is_reused_and_bounded(prefix, saver):
     saver.save(prefix, model())
-    arena = saver._arena
+    arena = saver._arena.memory
     saver.save(prefix, model(1)).result()
-    assert saver._arena is arena
+    assert saver._arena.memory is arena
     saver.save(prefix, {"a": 1}).result()
-    assert saver._arena is arena
+    assert saver._arena.memory is arena
     saver.save(prefix, model(2, mib=48)).result()
-    assert arena.size < saver._arena.size < 50 * MIB
+    assert arena.size < saver._arena.memory.size < 50 * MIB
 
 
 def test_one_save_at_a_time(prefix, saver):
@@ -161,13 +161,13 @@ def test_ctrl_c_while_waiting_for_a_save_leaves_its_copies_alone(prefix, monkeyp
         patch.setattr(tb.SaveHandle, "wait", interrupt)
         with pytest.raises(KeyboardInterrupt):
             saver.close() if how == "close" else saver.save(prefix, model(2))
-    assert saver._arena.size > 24 * MIB
+    assert saver._arena.memory.size > 24 * MIB
     threading.Thread(target=gate.open.set).start()
     if how == "save":
         saver.save(f"{prefix}-2", model(3)).result()
         assert first.done()
     saver.close()
-    assert saver._arena.size == 0
+    assert saver._arena.memory.size == 0
     assert_all_same(tb.load(prefix), model(1))
 
 

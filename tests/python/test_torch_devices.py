@@ -5,6 +5,7 @@ Without a GPU the same code runs with tensors of the CPU that are taken for anot
 
 from __future__ import annotations
 
+import ctypes
 import threading
 
 import numpy as np
@@ -135,9 +136,9 @@ class _Lost:
     def __init__(self, lane, left):
         self.buffer, self._lane, self._left = lane.buffer, lane, left
 
-    def start(self, source, after):
+    def start(self, target, source, after):
         self._left.append(0)
-        self._lane.start(source, after)
+        self._lane.start(target, source, after)
 
     def wait(self):
         if len(self._left) > 3:
@@ -180,6 +181,71 @@ def test_pieces_may_be_read_in_any_order_by_many_threads(torch, staging):
         thread.join()
     assert (found == source.numpy()).all()
     assert len(reader._ahead) <= staging._MOST_AHEAD
+
+
+class _Runtime:
+    """What torch hands out of CUDA's runtime, as it answers to locks of memory."""
+
+    def __init__(self, answer=0):
+        self.locked, self.unlocked, self._answer = [], [], answer
+
+    def cudaHostRegister(self, address, size, flags):
+        self.locked.append((address, size, flags))
+        return self._answer
+
+    def cudaHostUnregister(self, address):
+        self.unlocked.append(address)
+        return 0
+
+
+@pytest.fixture
+def runtime(torch, monkeypatch, request):
+    made = _Runtime(getattr(request, "param", 0))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: made)
+    return made
+
+
+def test_the_copies_of_background_saves_lie_in_locked_memory(
+    torch, prefix, pretend, runtime, monkeypatch, staging
+):
+    class DirectLane(staging.HostLane):
+        def __init__(self):
+            self.buffer = None  # nothing may take the way by it
+
+    copied, freed = [], []
+
+    def is_locked(memory):
+        address, size, _ = runtime.locked[-1]
+        inside = address <= memory.data_ptr() < address + size
+        copied.append(memory.nbytes if inside else 0)
+        return inside
+
+    monkeypatch.setattr(staging, "_is_locked", is_locked)
+    monkeypatch.setattr(staging, "HostLane", DirectLane)
+    monkeypatch.setattr(staging._lanes, "_free", {})
+    tensor = torch.randn(MIB)
+    with tb.AsyncSaver() as saver:
+        for factor in (1, 2):  # the same memory twice, then more of it
+            freed.append(len(runtime.unlocked))
+            saver.save(prefix, {"t": tensor}).result()
+            saver.save(prefix, {"t": tensor.repeat(factor)}).result()
+            assert_same(tb.load(prefix)["t"], tensor.repeat(factor).numpy())
+    assert sum(copied) == 4 * (4 * MIB) + 4 * MIB
+    assert [size for _, size, _ in runtime.locked] == [4 * MIB, 8 * MIB]
+    assert runtime.unlocked == [address for address, _, _ in runtime.locked]
+    assert freed == [0, 0]
+
+
+@pytest.mark.parametrize("runtime", [2], indirect=True)  # cudaErrorMemoryAllocation
+def test_memory_that_cannot_be_locked_serves_as_it_is(torch, prefix, runtime, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "zeros", lambda *args, **more: asked.append(more))
+    with tb.AsyncSaver() as saver:
+        saver.save(prefix, {"t": torch.ones(1000)}).result()
+    assert asked == [{"device": "cuda"}]  # takes the error out of torch's way
+    assert (len(runtime.locked), runtime.unlocked) == (1, [])
+    assert (tb.load(prefix)["t"] == 1).all()
 
 
 def test_slots_of_the_ring_are_used_again(tbt, torch, prefix, pretend, monkeypatch):
@@ -241,3 +307,17 @@ def test_work_queued_before_a_save_is_in_it(tbt, torch, prefix, cuda):
         tensor = (tensor @ tensor) + 1 - (tensor @ tensor)
     tbt.save({"t": tensor}, prefix)
     assert tbt.load(prefix, "cpu")["t"].equal(tensor.cpu())
+
+
+def test_background_saves_copy_from_cuda_to_locked_memory(torch, prefix, cuda, staging):
+    tensor = torch.arange(3 * MIB, device=cuda)
+    expected = tensor.cpu()
+    with tb.AsyncSaver() as saver:
+        handle = saver.save(prefix, {"t": tensor})
+        locked = torch.frombuffer(
+            (ctypes.c_char * MIB).from_address(saver._arena.memory.address), dtype=torch.uint8
+        )
+        assert staging._is_locked(locked)
+        tensor.zero_()
+        handle.result()
+    assert torch.from_numpy(tb.load(prefix)["t"]).equal(expected)

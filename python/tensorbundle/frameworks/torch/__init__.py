@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tensorbundle.frameworks.torch.graph import graph_adapter
+from tensorbundle.frameworks.torch.pinning import page_lock
 from tensorbundle.frameworks.torch.staging import as_stream
 from tensorbundle.frameworks.torch.views import (
     as_variable,
@@ -18,4 +19,5 @@ __all__ = [
     "graph_adapter",
     "name_of",
     "named_variables",
+    "page_lock",
 ]

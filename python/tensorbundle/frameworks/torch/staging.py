@@ -3,6 +3,8 @@
 A save: the threads that write ask for a tensor's bytes piece by piece. While a thread
 checksums and writes one piece, the next is on its way from the device into a pinned buffer
 of a lane. A lane is a buffer with a stream of its own; there are two per thread at most.
+Where the bytes are wanted in memory that CUDA has locked (the arena of saves in the
+background), they go there directly, by the stream of a lane.
 
 What touches a device is in `CudaLane`; `HostLane` does the same with ordinary copies, for
 other devices and for tests.
@@ -66,8 +68,11 @@ class Lane(Protocol):
 
     buffer: torch.Tensor
 
-    def start(self, source: torch.Tensor, after: Any) -> None:
-        """Begin to copy a piece, when what `after` stands for has been done."""
+    def start(self, target: torch.Tensor, source: torch.Tensor, after: Any) -> None:
+        """Begin to copy a piece, when what `after` stands for has been done.
+
+        `target` is the buffer, or other memory that is locked.
+        """
 
     def wait(self) -> None:
         """Wait until the piece is there."""
@@ -79,9 +84,9 @@ class HostLane:
     def __init__(self) -> None:
         self.buffer = torch.empty(PIECE, dtype=torch.uint8)
 
-    def start(self, source: torch.Tensor, after: Any) -> None:
+    def start(self, target: torch.Tensor, source: torch.Tensor, after: Any) -> None:
         """Copy a piece."""
-        self.buffer[: source.numel()].copy_(source)
+        target[: source.numel()].copy_(source)
 
     def wait(self) -> None:
         """Do nothing: it is there."""
@@ -95,11 +100,11 @@ class CudaLane:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
-    def start(self, source: torch.Tensor, after: Any) -> None:
+    def start(self, target: torch.Tensor, source: torch.Tensor, after: Any) -> None:
         """Begin to copy a piece."""
         self._stream.wait_event(after)
         with torch.cuda.stream(self._stream):
-            self.buffer[: source.numel()].copy_(source, non_blocking=True)
+            target[: source.numel()].copy_(source, non_blocking=True)
             self._event.record(self._stream)
 
     def wait(self) -> None:
@@ -129,6 +134,10 @@ class _Lanes:
 _lanes = _Lanes()
 
 
+def _is_locked(memory: torch.Tensor) -> bool:
+    return memory.is_pinned()
+
+
 class _Reader:
     """Reads one tensor's bytes, each thread's in order, a piece ahead."""
 
@@ -143,6 +152,9 @@ class _Reader:
     def read(self, offset: int, out: memoryview) -> None:
         """Fill `out` with the bytes from `offset` on; the next piece is then on its way."""
         target = torch.frombuffer(out, dtype=torch.uint8)
+        if _is_locked(target):
+            self._read_directly(offset, target)
+            return
         while target.numel() > 0:
             with self._lock:
                 lane = self._ahead.pop(offset, None)
@@ -154,6 +166,11 @@ class _Reader:
             target[:size].copy_(lane.buffer[:size])
             _lanes.give(self._source.device, lane)
             target, offset = target[size:], offset + size
+
+    def _read_directly(self, offset: int, target: torch.Tensor) -> None:
+        lane = _lanes.take(self._source.device)
+        lane.start(target, self._source[offset : offset + target.numel()], self._ready)
+        self._done(lane)
 
     def _look_ahead(self, offset: int) -> None:
         following = self._start(offset)
@@ -167,7 +184,7 @@ class _Reader:
 
     def _start(self, offset: int) -> Lane:
         lane = _lanes.take(self._source.device)
-        lane.start(self._source[offset : offset + PIECE], self._ready)
+        lane.start(lane.buffer, self._source[offset : offset + PIECE], self._ready)
         return lane
 
     def _done(self, lane: Lane) -> None:
