@@ -85,7 +85,8 @@ def _fields(state: CheckpointState) -> tuple[Any, ...]:
 def _theirs(data: bytes) -> tuple[Any, ...] | None:
     message = _message_class()()
     try:
-        text_format.Parse(data.decode("utf-8"), message)
+        # As TensorFlow does: the last of several values of one field is taken.
+        text_format.Merge(data.decode("utf-8"), message)
     except (text_format.ParseError, UnicodeDecodeError):
         return None
     return _fields(
