@@ -54,8 +54,8 @@ class ReadableFile {
   virtual int descriptor() const { return -1; }
 };
 
-// A new file under construction.  Destroying it closes it and drops any error:
-// whoever wants the bytes calls Sync() and Close().
+// A file under construction, new or written anew.  Destroying it closes it and drops any
+// error: whoever wants the bytes calls Sync() and Close().
 class WritableFile {
  public:
   virtual ~WritableFile() = default;
@@ -71,7 +71,12 @@ class WritableFile {
   // lengthen the file to `size`, so Truncate() has the last word.
   virtual Status Allocate(uint64_t size) = 0;
 
-  // Writes all of `bytes` at `offset`.  What is never written reads as zeros.
+  // Whether it was a file before (Storage::ReopenDirect): then what is never written reads as
+  // it did, and Truncate() cuts off what is too long.
+  virtual bool is_reused() const { return false; }
+
+  // Writes all of `bytes` at `offset`.  What is never written reads as zeros, unless
+  // is_reused().
   //
   // REQUIRES: the range and the memory suit granule()
   //

@@ -34,9 +34,11 @@ class MemoryReadableFile final : public ReadableFile {
 
 class MemoryWritableFile final : public WritableFile {
  public:
-  MemoryWritableFile(std::string path, std::shared_ptr<MemoryFile> file)
-      : path_(std::move(path)), file_(std::move(file)) {}
+  MemoryWritableFile(std::string path, std::shared_ptr<MemoryFile> file,
+                     bool is_reused = false)
+      : path_(std::move(path)), file_(std::move(file)), is_reused_(is_reused) {}
 
+  bool is_reused() const override { return is_reused_; }
   Status Allocate(uint64_t size) override;
   Status WriteAt(uint64_t offset, Bytes bytes) override;
   Status Truncate(uint64_t size) override;
@@ -49,6 +51,7 @@ class MemoryWritableFile final : public WritableFile {
 
   const std::string path_;
   std::shared_ptr<MemoryFile> file_;  // null once closed
+  const bool is_reused_;
 };
 
 // What the storage and its locks share.
@@ -78,6 +81,8 @@ class MemoryStorage final : public Storage {
                                                 MapAccess access) override;
   Result<FileIdentity> Identify(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
+  Result<std::unique_ptr<WritableFile>> ReopenDirect(const std::string& path,
+                                                     const FileIdentity& identity) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
   Status Link(const std::string& from, const std::string& to) override;
@@ -190,6 +195,23 @@ Result<std::unique_ptr<WritableFile>> MemoryStorage::Create(const std::string& p
       std::make_shared<MemoryNode>(MemoryNode{file, {}, false});
   return std::unique_ptr<WritableFile>(
       std::make_unique<MemoryWritableFile>(path, std::move(file)));
+}
+
+Result<std::unique_ptr<WritableFile>> MemoryStorage::ReopenDirect(
+    const std::string& path, const FileIdentity& identity) {
+  const std::lock_guard guard(names_->mutex);
+  TB_ASSIGN_OR_RETURN(const MemoryPlace place, names_->tree.Find(path, "reopen"));
+  if (place.node == nullptr) return Status::System(ENOENT, "reopen", path);
+  if (place.node->is_directory()) return NotRegularFile(path, "a directory");
+  if (!(IdentityOf(*place.node->file) == identity)) {
+    return Status::System(ESTALE, "reopen", path);
+  }
+  // Each name holds the node, each open file and each map what is in it.
+  constexpr long kNameAndPlace = 2;
+  if (place.node.use_count() > kNameAndPlace) return Status::System(EMLINK, "reopen", path);
+  if (place.node->file.use_count() > 1) return Status::System(EBUSY, "reopen", path);
+  return std::unique_ptr<WritableFile>(
+      std::make_unique<MemoryWritableFile>(path, place.node->file, true));
 }
 
 Status MemoryStorage::Rename(const std::string& from, const std::string& to) {

@@ -24,12 +24,9 @@ Status PosixReadableFile::ReadAt(uint64_t offset, MutableBytes out) const {
   return ReadOutcome({"pread", path_, offset, out.size(), goal, size()}, done);
 }
 
-PosixWritableFile::PosixWritableFile(std::string path, UniqueFd fd, Granule granule,
-                                     bool prefers_huge_pages)
-    : path_(std::move(path)),
-      fd_(std::move(fd)),
-      granule_(granule),
-      prefers_huge_pages_(prefers_huge_pages) {}
+PosixWritableFile::PosixWritableFile(std::string path, UniqueFd fd,
+                                     const WritableTraits& traits)
+    : path_(std::move(path)), fd_(std::move(fd)), traits_(traits) {}
 
 Status PosixWritableFile::Allocate(uint64_t size) {
   if (size == 0) return Status();

@@ -29,13 +29,20 @@ class PosixReadableFile final : public ReadableFile {
   const Granule granule_;
 };
 
+// What a WritableFile tells by methods of these names.
+struct WritableTraits {
+  Granule granule;
+  bool prefers_huge_pages = false;
+  bool is_reused = false;
+};
+
 class PosixWritableFile final : public WritableFile {
  public:
-  PosixWritableFile(std::string path, UniqueFd fd, Granule granule = {},
-                    bool prefers_huge_pages = false);
+  PosixWritableFile(std::string path, UniqueFd fd, const WritableTraits& traits = {});
 
-  Granule granule() const override { return granule_; }
-  bool prefers_huge_pages() const override { return prefers_huge_pages_; }
+  Granule granule() const override { return traits_.granule; }
+  bool prefers_huge_pages() const override { return traits_.prefers_huge_pages; }
+  bool is_reused() const override { return traits_.is_reused; }
   Status Allocate(uint64_t size) override;
   Status WriteAt(uint64_t offset, Bytes bytes) override;
   Status Truncate(uint64_t size) override;
@@ -47,8 +54,7 @@ class PosixWritableFile final : public WritableFile {
  private:
   const std::string path_;
   UniqueFd fd_;  // invalid once closed
-  const Granule granule_;
-  const bool prefers_huge_pages_;
+  const WritableTraits traits_;
   Status sync_status_;  // the first failure of Sync(), for good
 };
 

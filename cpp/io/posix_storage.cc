@@ -19,6 +19,7 @@
 #include "io/request_limits.h"
 #include "io/ring_queue.h"
 #include "io/transfer_queue.h"
+#include "io/unused_file.h"
 
 namespace tensorbundle::io {
 namespace {
@@ -40,6 +41,8 @@ class PosixStorage final : public Storage {
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> CreateDirect(const std::string& path) override;
   Result<std::unique_ptr<ReadableFile>> OpenDirect(const std::string& path) override;
+  Result<std::unique_ptr<WritableFile>> ReopenDirect(const std::string& path,
+                                                     const FileIdentity& identity) override;
   std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
@@ -90,19 +93,25 @@ Result<std::unique_ptr<WritableFile>> PosixStorage::Create(const std::string& pa
       std::make_unique<PosixWritableFile>(path, std::move(fd)));
 }
 
+Result<WritableTraits> MakeDirectForWrites(int fd, const std::string& path) {
+  WritableTraits traits;
+  TB_ASSIGN_OR_RETURN(traits.granule, MakeDirect(fd, path));
+  struct stat attributes = {};
+  traits.prefers_huge_pages =
+      ::fstat(fd, &attributes) == 0 && SmallPagesCutRequests(attributes.st_dev);
+  return traits;
+}
+
 Result<std::unique_ptr<WritableFile>> PosixStorage::CreateDirect(const std::string& path) {
   if (backend_ == Backend::kBuffered) return Create(path);
   TB_ASSIGN_OR_RETURN(UniqueFd fd, CreateNewFile(path));
-  const Result<Granule> granule = MakeDirect(fd.get(), path);
-  if (!granule.ok()) {
+  const auto traits = MakeDirectForWrites(fd.get(), path);
+  if (!traits.ok()) {
     ::unlink(path.c_str());  // made just now, with O_EXCL: ours
-    return granule.status();
+    return traits.status();
   }
-  struct stat attributes = {};
-  const bool cut =
-      ::fstat(fd.get(), &attributes) == 0 && SmallPagesCutRequests(attributes.st_dev);
   return std::unique_ptr<WritableFile>(
-      std::make_unique<PosixWritableFile>(path, std::move(fd), *granule, cut));
+      std::make_unique<PosixWritableFile>(path, std::move(fd), *traits));
 }
 
 Result<std::unique_ptr<ReadableFile>> PosixStorage::OpenDirect(const std::string& path) {
@@ -111,6 +120,18 @@ Result<std::unique_ptr<ReadableFile>> PosixStorage::OpenDirect(const std::string
   TB_ASSIGN_OR_RETURN(const Granule granule, MakeDirect(file.fd.get(), path));
   return std::unique_ptr<ReadableFile>(
       std::make_unique<PosixReadableFile>(path, std::move(file), granule));
+}
+
+Result<std::unique_ptr<WritableFile>> PosixStorage::ReopenDirect(
+    const std::string& path, const FileIdentity& identity) {
+  TB_ASSIGN_OR_RETURN(UniqueFd fd, OpenUnused(path, identity));
+  WritableTraits traits;
+  if (backend_ != Backend::kBuffered) {
+    TB_ASSIGN_OR_RETURN(traits, MakeDirectForWrites(fd.get(), path));
+  }
+  traits.is_reused = true;
+  return std::unique_ptr<WritableFile>(
+      std::make_unique<PosixWritableFile>(path, std::move(fd), traits));
 }
 
 std::unique_ptr<TransferQueue> PosixStorage::MakeQueue(const QueueOptions& options) {

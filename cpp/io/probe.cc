@@ -51,7 +51,7 @@ Result<Granule> TryWriting(const std::string& directory) {
   TB_ASSIGN_OR_RETURN(UniqueFd fd, CreateHiddenFile(directory));
   TB_ASSIGN_OR_RETURN(const Granule granule, MakeDirect(fd.get(), directory));
   TB_ASSIGN_OR_RETURN(const AlignedBuffer zeros, AlignedBuffer::Allocate(granule.offset));
-  PosixWritableFile file(directory, std::move(fd), granule);
+  PosixWritableFile file(directory, std::move(fd), {.granule = granule});
   TB_RETURN_IF_ERROR(file.WriteAt(0, zeros.bytes()));
   return granule;
 }

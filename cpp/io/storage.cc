@@ -6,6 +6,11 @@
 
 namespace tensorbundle::io {
 
+Result<std::unique_ptr<WritableFile>> Storage::ReopenDirect(const std::string& path,
+                                                            const FileIdentity&) {
+  return Status::System(EOPNOTSUPP, "reopen", path);
+}
+
 std::unique_ptr<TransferQueue> Storage::MakeQueue(const QueueOptions& /*options*/) {
   return MakeSynchronousQueue();
 }

@@ -74,6 +74,17 @@ class Storage {
     return OpenForRead(path);
   }
 
+  // Opens a file of ours that nobody needs any longer, to be written anew as one of
+  // CreateDirect(); so far its bytes are as they were.  Only where nobody can see them change:
+  // nobody on this machine has it open or mapped, and it has no other name.
+  //
+  // Errors: kSystem  any of them means: make a new one.  EBUSY: somebody has it open or
+  // mapped;
+  //                  EMLINK: other names; ESTALE: another file than `identity`; EOPNOTSUPP:
+  //                  nobody can tell, here
+  virtual Result<std::unique_ptr<WritableFile>> ReopenDirect(const std::string& path,
+                                                             const FileIdentity& identity);
+
   // For one thread's transfers, to and from files of any storage.  One that does each
   // transfer at once, where this storage has, or is granted, nothing better.
   virtual std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options);

@@ -111,8 +111,11 @@ CrashStates::CrashStates(DiskImage before, std::vector<Effect> log)
   std::set<std::string> directories;
   for (size_t i = 0; i < log_.size(); ++i) {
     Effect& effect = log_[i];
-    if (effect.kind == Kind::kSync && effect.file == 0) effect.file = names[effect.path];
-    if (!IsOfNames(effect.kind)) continue;
+    if (!IsOfNames(effect.kind)) {
+      const bool is_by_name = effect.kind != Kind::kSyncDirectory && effect.file == 0;
+      if (is_by_name) effect.file = names[effect.path];
+      continue;
+    }
     named_[i] = effect.kind == Kind::kCreate ? effect.file : names[effect.path];
     ApplyToNames(effect, named_[i], names, directories);
   }

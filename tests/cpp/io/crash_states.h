@@ -97,7 +97,7 @@ class CrashStates {
   DiskImage Build(size_t end, const std::map<size_t, WriteFate>& decided) const;
 
   const DiskImage before_;
-  std::vector<Effect> log_;                       // every kSync with its file's number
+  std::vector<Effect> log_;  // every change of bytes with its file's number
   std::map<std::string, uint64_t> names_before_;  // to the files' numbers
   std::map<uint64_t, std::string> contents_before_;
   std::vector<uint64_t> named_;  // by effect: the file whose name it changes

@@ -90,6 +90,7 @@ class FaultyWritableFile final : public WritableFile {
 
   Granule granule() const override { return wrapped_->granule(); }
   bool prefers_huge_pages() const override { return wrapped_->prefers_huge_pages(); }
+  bool is_reused() const override { return wrapped_->is_reused(); }
   Status Allocate(uint64_t size) override {
     TB_RETURN_IF_ERROR(script_->Count({Operation::kAllocate, path(), 0, size, {}}));
     return wrapped_->Allocate(size);
@@ -132,6 +133,7 @@ class DeviceWritableFile final : public WritableFile {
 
   Granule granule() const override { return granule_; }
   bool prefers_huge_pages() const override { return prefers_huge_pages_; }
+  bool is_reused() const override { return wrapped_->is_reused(); }
   Status Allocate(uint64_t size) override { return wrapped_->Allocate(size); }
   Status WriteAt(uint64_t offset, Bytes bytes) override {
     TB_RETURN_IF_ERROR(CheckWrite(*this, offset, bytes).status());
@@ -163,6 +165,7 @@ std::string_view OperationName(Operation operation) {
     case Operation::kMap: return "map";
     case Operation::kIdentify: return "identify";
     case Operation::kCreate: return "create";
+    case Operation::kReopen: return "reopen";
     case Operation::kAllocate: return "allocate";
     case Operation::kWrite: return "write";
     case Operation::kTruncate: return "truncate";
@@ -231,10 +234,21 @@ Result<std::unique_ptr<WritableFile>> FaultyStorage::Create(const std::string& p
 Result<std::unique_ptr<WritableFile>> FaultyStorage::CreateDirect(const std::string& path) {
   TB_RETURN_IF_ERROR(script_->Count({Operation::kCreate, path, 0, 0, {}}));
   TB_ASSIGN_OR_RETURN(auto file, wrapped_.CreateDirect(path));
+  return Watched(std::move(file));
+}
+
+Result<std::unique_ptr<WritableFile>> FaultyStorage::ReopenDirect(
+    const std::string& path, const FileIdentity& identity) {
+  TB_RETURN_IF_ERROR(script_->Count({Operation::kReopen, path, 0, 0, {}}));
+  TB_ASSIGN_OR_RETURN(auto file, wrapped_.ReopenDirect(path, identity));
+  return Watched(std::move(file));
+}
+
+std::unique_ptr<WritableFile> FaultyStorage::Watched(
+    std::unique_ptr<WritableFile> file) const {
   auto faulty = std::make_unique<FaultyWritableFile>(script_, std::move(file));
-  if (!device_.has_value()) return std::unique_ptr<WritableFile>(std::move(faulty));
-  return std::unique_ptr<WritableFile>(
-      std::make_unique<DeviceWritableFile>(*device_, device_files_, std::move(faulty)));
+  if (!device_.has_value()) return faulty;
+  return std::make_unique<DeviceWritableFile>(*device_, device_files_, std::move(faulty));
 }
 
 Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenDirect(const std::string& path) {

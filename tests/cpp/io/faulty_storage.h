@@ -34,6 +34,7 @@ enum class Operation : uint8_t {
   kMap,
   kIdentify,
   kCreate,
+  kReopen,
   kAllocate,
   kWrite,
   kTruncate,
@@ -107,6 +108,8 @@ class FaultyStorage final : public Storage {
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> CreateDirect(const std::string& path) override;
   Result<std::unique_ptr<ReadableFile>> OpenDirect(const std::string& path) override;
+  Result<std::unique_ptr<WritableFile>> ReopenDirect(const std::string& path,
+                                                     const FileIdentity& identity) override;
   std::unique_ptr<TransferQueue> MakeQueue(const QueueOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
@@ -122,6 +125,8 @@ class FaultyStorage final : public Storage {
   class Script;  // what the storage shares with its files
 
  private:
+  std::unique_ptr<WritableFile> Watched(std::unique_ptr<WritableFile> file) const;
+
   Storage& wrapped_;
   std::string queue_refusal_;
   QueueOptions last_queue_;

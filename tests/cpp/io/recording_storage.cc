@@ -42,6 +42,7 @@ class RecordingFile final : public WritableFile {
 
   Granule granule() const override { return wrapped_->granule(); }
   bool prefers_huge_pages() const override { return wrapped_->prefers_huge_pages(); }
+  bool is_reused() const override { return wrapped_->is_reused(); }
   Status Allocate(uint64_t size) override {
     return tape_->Add(
         wrapped_->Allocate(size),
@@ -116,6 +117,13 @@ Result<std::unique_ptr<WritableFile>> RecordingStorage::Create(const std::string
       tape_->Add(Status(), {.kind = Kind::kCreate, .path = path, .file = number}));
   return std::unique_ptr<WritableFile>(
       std::make_unique<RecordingFile>(tape_, number, std::move(file)));
+}
+
+Result<std::unique_ptr<WritableFile>> RecordingStorage::ReopenDirect(
+    const std::string& path, const FileIdentity& identity) {
+  TB_ASSIGN_OR_RETURN(auto file, wrapped_.ReopenDirect(path, identity));
+  return std::unique_ptr<WritableFile>(
+      std::make_unique<RecordingFile>(tape_, 0, std::move(file)));
 }
 
 Status RecordingStorage::Rename(const std::string& from, const std::string& to) {

@@ -37,8 +37,8 @@ struct Effect {
   Kind kind;
   std::string path;
   std::string destination = {};  // kRename, kLink
-  uint64_t file = 0;             // its number: from kCreate on, and of its bytes; 0 in a
-                                 // kSync by name
+  uint64_t file = 0;             // its number: from kCreate on, and of its bytes; 0 where it
+                                 // was there before: then `path` tells
   uint64_t offset = 0;           // kWrite
   uint64_t size = 0;             // kAllocate, kTruncate: bytes
   std::string bytes = {};        // kWrite
@@ -58,6 +58,8 @@ class RecordingStorage final : public Storage {
                                                 MapAccess access) override;
   Result<FileIdentity> Identify(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
+  Result<std::unique_ptr<WritableFile>> ReopenDirect(const std::string& path,
+                                                     const FileIdentity& identity) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
   Status Link(const std::string& from, const std::string& to) override;
