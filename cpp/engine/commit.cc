@@ -1,22 +1,14 @@
 #include "engine/commit.h"
 
 #include <cerrno>
-#include <random>
 #include <set>
 #include <utility>
 
 #include "engine/index_writer.h"
+#include "engine/save_id.h"
 #include "format/naming.h"
 
 namespace tensorbundle::engine {
-namespace {
-
-uint64_t RandomId() {
-  std::random_device device;
-  return (uint64_t{device()} << 32) | device();
-}
-
-}  // namespace
 
 Result<std::unique_ptr<io::Lock>> LockBundle(io::Storage& storage, const std::string& prefix) {
   auto lock = storage.TryLock(format::LockPath(prefix));
@@ -26,19 +18,22 @@ Result<std::unique_ptr<io::Lock>> LockBundle(io::Storage& storage, const std::st
       .WithPath(prefix);
 }
 
-Publication::Publication(io::Storage& storage, std::string prefix, Durability durability)
+Publication::Publication(io::Storage& storage, std::string prefix, Durability durability,
+                         SpareFiles* spares)
     : storage_(storage),
       prefix_(std::move(prefix)),
       directory_(io::DirectoryOf(prefix_)),
       durability_(durability),
-      save_id_(RandomId()) {}
+      spares_(spares),
+      save_id_(NewSaveId()) {}
 
 Result<std::unique_ptr<Publication>> Publication::Begin(io::Storage& storage,
                                                         std::string prefix,
                                                         uint32_t num_shards,
-                                                        Durability durability) {
+                                                        Durability durability,
+                                                        SpareFiles* spares) {
   std::unique_ptr<Publication> publication(
-      new Publication(storage, std::move(prefix), durability));
+      new Publication(storage, std::move(prefix), durability, spares));
   TB_RETURN_IF_ERROR(publication->MakeDirectory());
   TB_ASSIGN_OR_RETURN(publication->lock_, LockBundle(storage, publication->prefix_));
   TB_RETURN_IF_ERROR(publication->LookAround(num_shards));
@@ -83,7 +78,7 @@ Status Publication::LookAround(uint32_t num_shards) {
   bool is_new = true;         // for all we know: nothing but hidden files, such as locks
   for (const std::string& name : names) {
     if (format::IsTemporaryName(name, base)) {
-      TB_RETURN_IF_ERROR(storage_.Remove(io::JoinPath(directory_, name)));
+      TB_RETURN_IF_ERROR(Sweep(io::JoinPath(directory_, name)));
       continue;
     }
     is_new = is_new && name.starts_with('.');
@@ -105,11 +100,27 @@ Status Publication::LookAround(uint32_t num_shards) {
   return Status();
 }
 
-Result<std::unique_ptr<io::WritableFile>> Publication::CreateShard(uint32_t shard) {
+Status Publication::Sweep(const std::string& path) {
+  if (spares_ != nullptr && spares_->Has(path)) return Status();
+  Status status = storage_.Remove(path);
+  // Another process has just found a use for a spare file of its.
+  return status.error_number() == ENOENT ? Status() : std::move(status);
+}
+
+Result<std::unique_ptr<io::WritableFile>> Publication::CreateShard(uint32_t shard,
+                                                                   uint64_t size) {
   const std::string final_path = format::ShardPath(prefix_, shard, num_shards_);
   const std::string path = format::TemporaryPath(final_path, save_id_);
-  TB_ASSIGN_OR_RETURN(auto file, storage_.CreateDirect(path));
+  std::unique_ptr<io::WritableFile> file;
+  if (spares_ != nullptr && size > 0) file = spares_->Take(storage_, path, size);
+  const bool is_reused = file != nullptr;
+  if (!is_reused) {
+    TB_ASSIGN_OR_RETURN(file, storage_.CreateDirect(path));
+  }
   Remember(path, final_path);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  sizes_.push_back(size);
+  if (is_reused) reused_bytes_ += size;
   return file;
 }
 
@@ -196,7 +207,12 @@ Status Publication::SyncDirectory() {
 
 // The new bundle stands; a file that cannot be removed is swept by the next save.
 void Publication::RemoveReplaced() {
-  for (const std::string& path : old_files_) static_cast<void>(storage_.Remove(path));
+  if (spares_ != nullptr) spares_->Expect(storage_, directory_, sizes_);
+  const bool is_settled = durability_ != Durability::kNone;  // by step 7
+  for (const std::string& path : old_files_) {
+    if (spares_ != nullptr && spares_->Keep(storage_, path, is_settled)) continue;
+    static_cast<void>(storage_.Remove(path));
+  }
   lock_.reset();
 }
 

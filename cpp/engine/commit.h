@@ -18,8 +18,11 @@
 //   8  remove the data files of the bundle that was there before, and its fingerprints
 //      where there are no new ones; release the lock
 //
-// No step writes into a file that had a name before the save began: a file with several
-// names, of as many bundles, never changes, and is gone when the last of them is.
+// Without spare files (engine/spare_files.h), no step writes into a file that had a name
+// before the save began.  With them, step 8 keeps data files of the old bundle under temporary
+// names, and step 2 of a later save takes them in place of new ones: by then no index names
+// them, also after a power cut, and nobody has them open.  A file with several names, of as
+// many bundles, never changes, and is gone when the last of them is.
 //
 // Before step 6 a failure removes what was made, and the old bundle is as it was.  A
 // crash before it leaves temporary files, or shards that no index mentions; the next
@@ -44,6 +47,7 @@
 #include "base/result.h"
 #include "base/status.h"
 #include "checksum/fingerprint.h"
+#include "engine/spare_files.h"
 #include "io/storage.h"
 
 namespace tensorbundle::engine {
@@ -64,12 +68,13 @@ using IndexFill = std::function<Status(IndexWriter& index)>;
 
 class Publication {
  public:
-  // Steps 0 and 1.  Creates the directory where only its last level is missing.
+  // Steps 0 and 1.  Creates the directory where only its last level is missing.  `spares` may
+  // be null, and outlives the Publication.
   //
   // Errors: kLocked  another save of this prefix is under way
   static Result<std::unique_ptr<Publication>> Begin(io::Storage& storage, std::string prefix,
-                                                    uint32_t num_shards,
-                                                    Durability durability);
+                                                    uint32_t num_shards, Durability durability,
+                                                    SpareFiles* spares = nullptr);
 
   Publication(const Publication&) = delete;
   Publication& operator=(const Publication&) = delete;
@@ -78,8 +83,9 @@ class Publication {
   // The count in the names: what the header says.  At least the one asked for.
   uint32_t num_shards() const { return num_shards_; }
 
-  // Step 2.  May be called by several threads at once.
-  Result<std::unique_ptr<io::WritableFile>> CreateShard(uint32_t shard);
+  // Step 2.  May be called by several threads at once.  `size` is what the file will have, in
+  // bytes; where it is not known, or most of it is gaps, 0: then it is no spare file.
+  Result<std::unique_ptr<io::WritableFile>> CreateShard(uint32_t shard, uint64_t size = 0);
 
   // Steps 2 and 3 of a shard that is the regular file `path`.  Returns its size in bytes.
   //
@@ -105,14 +111,20 @@ class Publication {
   // Step 6's renames, and step 7.  REQUIRES: the index is written
   Status Commit();
   // Step 8.  Removing large files takes a while on some file systems.
+  // REQUIRES: Commit() has returned without an error
   void RemoveReplaced();
 
+  // Bytes of the shards that are spare files.  REQUIRES: no CreateShard() is under way
+  uint64_t reused_bytes() const { return reused_bytes_; }
+
  private:
-  Publication(io::Storage& storage, std::string prefix, Durability durability);
+  Publication(io::Storage& storage, std::string prefix, Durability durability,
+              SpareFiles* spares);
 
   Status MakeDirectory();
   Status SyncParentOfNew();
   Status LookAround(uint32_t num_shards);
+  Status Sweep(const std::string& path);
   Result<std::unique_ptr<io::WritableFile>> CreateSmall(const std::string& final_path);
   void Remember(const std::string& temporary_path, const std::string& final_path);
   Status SyncAndClose(io::WritableFile& file) const;
@@ -122,6 +134,7 @@ class Publication {
   const std::string prefix_;
   const std::string directory_;
   const Durability durability_;
+  SpareFiles* const spares_;  // may be null
   const uint64_t save_id_;
   std::unique_ptr<io::Lock> lock_;
   bool made_directory_ = false;
@@ -136,6 +149,8 @@ class Publication {
   std::mutex mutex_;
   std::vector<Unfinished> unfinished_;  // guarded by mutex_
   std::vector<std::string> published_;  // guarded: paths of shards under their final names
+  std::vector<uint64_t> sizes_;         // guarded: of CreateShard()
+  uint64_t reused_bytes_ = 0;           // guarded
 };
 
 }  // namespace tensorbundle::engine

@@ -18,7 +18,8 @@ constexpr uint64_t kZeroCopySize = 64u << 10;  // bytes
 constexpr uint64_t kStagedBlock = 256u << 10;  // bytes
 
 // A gap up to this size is written as zeros along with its neighbours; a larger one (a
-// large alignment) is left to the file, which reads as zeros where nothing was written.
+// large alignment) is left to the file, which reads as zeros where nothing was written, unless
+// it is reused.
 constexpr uint64_t kSmallGap = 64u << 10;  // bytes
 
 }  // namespace
@@ -74,6 +75,7 @@ Status ExtentWriter::WriteAll(const Extent& extent) {
     result_.zero_copy.push_back(result_.zero_copy_bytes - zero_copy_before);
     context_.AddDone(part.size);
   }
+  if (file_->is_reused()) TB_RETURN_IF_ERROR(StageZeros(extent.end - position_));
   TB_RETURN_IF_ERROR(PadToGranule());
   return Flush();
 }
@@ -140,7 +142,7 @@ Status ExtentWriter::Stage(const TensorView& tensor, uint64_t begin, uint64_t en
 }
 
 Status ExtentWriter::StageGap(uint64_t size) {
-  if (size > kSmallGap) {
+  if (size > kSmallGap && !file_->is_reused()) {
     const uint64_t before = position_;
     TB_RETURN_IF_ERROR(PadToGranule());
     TB_RETURN_IF_ERROR(Flush());

@@ -46,6 +46,7 @@ class SaveOperation {
     const Clock::time_point writing = Clock::now();
     TB_RETURN_IF_ERROR(WriteShards());
     report_.write_seconds = SecondsSince(writing);
+    report_.recycled_bytes = publication_->reused_bytes();
     const Clock::time_point publishing = Clock::now();
     TB_RETURN_IF_ERROR(publication_->PublishShards());
     TB_RETURN_IF_ERROR(WriteIndex(by_name));
@@ -79,9 +80,9 @@ class SaveOperation {
     const auto num_written = static_cast<uint32_t>(plan_.shards.size());
     const auto num_shared =
         static_cast<uint32_t>(incremental_ != nullptr ? incremental_->shared().size() : 0);
-    TB_ASSIGN_OR_RETURN(
-        publication_,
-        Publication::Begin(storage_, prefix_, num_written + num_shared, options_.durability));
+    TB_ASSIGN_OR_RETURN(publication_,
+                        Publication::Begin(storage_, prefix_, num_written + num_shared,
+                                           options_.durability, options_.spares));
     if (num_shared == 0) return Status();
     const Status adopted = incremental_->Adopt(*publication_, num_written);
     if (!adopted.ok()) {
@@ -186,17 +187,19 @@ class SaveOperation {
 
   Result<std::unique_ptr<io::WritableFile>> OpenShard(uint32_t index, double& seconds) {
     const StageTimer timer(seconds);
-    TB_ASSIGN_OR_RETURN(auto file, publication_->CreateShard(index));
-    TB_RETURN_IF_ERROR(Reserve(index, *file));
+    const uint64_t size = plan_.shards[index].size;
+    const bool is_sparse = IsSparse(index);
+    TB_ASSIGN_OR_RETURN(auto file, publication_->CreateShard(index, is_sparse ? 0 : size));
+    if (!is_sparse) TB_RETURN_IF_ERROR(file->Allocate(size));
     return file;
   }
 
-  // A file that is mostly gaps (a very large alignment) stays sparse.
-  Status Reserve(uint32_t index, io::WritableFile& file) const {
+  // Whether the file is mostly gaps (a very large alignment), and is to stay so.
+  bool IsSparse(uint32_t index) const {
     const PlannedShard& shard = plan_.shards[index];
     uint64_t bytes = 0;
     for (const uint32_t tensor : shard.tensors) bytes += tensors_[tensor].size;
-    return shard.size / 2 <= bytes ? file.Allocate(shard.size) : Status();
+    return shard.size / 2 > bytes;
   }
 
   // The checksum of each tensor: of its parts, one after the other.

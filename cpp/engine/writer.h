@@ -46,6 +46,8 @@ struct SaveOptions {
   // The prefix of an earlier bundle, whose data files are shared where tensors have not
   // changed since (engine/incremental.h); it need not exist.  Empty: an ordinary save.
   std::string previous;
+  // Files of replaced bundles to write into, and where to put more; may be null.
+  SpareFiles* spares = nullptr;
   Observer* observer = nullptr;  // may be null
   // Called once, by any thread, when all borrowed tensors are written, which come first;
   // not where the save fails before.
@@ -54,10 +56,12 @@ struct SaveOptions {
 
 struct SaveReport {
   uint64_t num_tensors = 0;
-  uint32_t num_shards = 0;       // files that hold bytes
-  uint64_t tensor_bytes = 0;     // of all tensors
-  uint64_t file_bytes = 0;       // of all files, index included
-  uint64_t linked_bytes = 0;     // of these: of data files shared with an earlier bundle
+  uint32_t num_shards = 0;    // files that hold bytes
+  uint64_t tensor_bytes = 0;  // of all tensors
+  uint64_t file_bytes = 0;    // of all files, index included
+  uint64_t linked_bytes = 0;  // of file_bytes: of data files shared with an earlier bundle
+  uint64_t recycled_bytes =
+      0;  // of file_bytes: of data files that are replaced ones, written anew
   uint64_t zero_copy_bytes = 0;  // written from the caller's memory
   uint64_t staged_bytes = 0;     // copied to a buffer first: small or strided tensors
   size_t num_threads = 0;
