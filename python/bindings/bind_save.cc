@@ -17,6 +17,7 @@
 #include "bindings/save_report.h"
 #include "bindings/saved_tensors.h"
 #include "engine/backend_choice.h"
+#include "engine/spare_files.h"
 #include "engine/tensor_view.h"
 #include "engine/writer.h"
 #include "io/backend.h"
@@ -66,7 +67,9 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
               uint64_t alignment, bool durable, const std::string& backend, bool snapshot,
               std::optional<bool> zero_copy, const std::string& previous, size_t num_threads,
               uint64_t block_size, uint32_t queue_depth, py::object progress,
-              std::shared_ptr<Latch> borrowed_written, std::shared_ptr<io::Storage> storage) {
+              std::shared_ptr<Latch> borrowed_written,
+              std::shared_ptr<engine::SpareFiles> spares,
+              std::shared_ptr<io::Storage> storage) {
   PythonObserver observer(std::move(progress));
   SaveArguments arguments;
   arguments.prefix = prefix;
@@ -84,6 +87,7 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
   arguments.options.num_threads = num_threads;
   arguments.options.transfer.block_size = block_size;
   arguments.options.transfer.queue_depth = queue_depth;
+  arguments.options.spares = spares.get();
   arguments.options.observer = &observer;
   if (borrowed_written != nullptr) {
     arguments.options.on_borrowed_written = [borrowed_written] { borrowed_written->Open(); };
@@ -97,12 +101,27 @@ py::dict Save(const std::string& prefix, const SavedTensors& tensors, uint32_t n
 }  // namespace
 
 void RegisterSave(py::module_& module) {
+  using engine::SpareFiles;
+  py::class_<SpareFiles, std::shared_ptr<SpareFiles>>(module, "SpareFiles")
+      .def(py::init([] {
+        return std::make_shared<SpareFiles>(io::MakeStorage(io::Backend::kBuffered));
+      }))
+      .def(
+          "keep",
+          [](SpareFiles& spares, const std::string& path) {
+            // The index is gone, but nobody has made that durable.
+            const bool is_settled = false;
+            return spares.Keep(*io::MakeStorage(io::Backend::kBuffered), path, is_settled);
+          },
+          py::arg("path"), py::call_guard<GilRelease>())
+      .def("clear", &SpareFiles::Clear, py::call_guard<GilRelease>());
   module.def("save", &Save, py::arg("prefix"), py::arg("tensors"), py::kw_only(),
              py::arg("num_shards"), py::arg("alignment"), py::arg("durable"),
              py::arg("backend"), py::arg("snapshot"), py::arg("zero_copy") = std::nullopt,
              py::arg("previous") = std::string(), py::arg("num_threads"),
              py::arg("block_size"), py::arg("queue_depth"), py::arg("progress"),
-             py::arg("borrowed_written"), py::arg("storage") = nullptr);
+             py::arg("borrowed_written"), py::arg("spares") = nullptr,
+             py::arg("storage") = nullptr);
 }
 
 }  // namespace tensorbundle::bindings

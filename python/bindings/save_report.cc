@@ -16,6 +16,7 @@ py::dict ReportToPython(const engine::SaveReport& report,
   out["tensor_bytes"] = report.tensor_bytes;
   out["file_bytes"] = report.file_bytes;
   out["linked_bytes"] = report.linked_bytes;
+  out["recycled_bytes"] = report.recycled_bytes;
   out["incremental_reason"] = NameToPython(report.incremental_reason);
   out["zero_copy_bytes"] = report.zero_copy_bytes;
   out["staged_bytes"] = report.staged_bytes;

@@ -47,8 +47,19 @@ def save(
     queue_depth: int,
     progress: _Progress,
     borrowed_written: Latch | None,
+    spares: SpareFiles | None = None,
     storage: MemoryStorage | None = None,
 ) -> dict[str, Any]: ...
+
+class SpareFiles:
+    """Data files of replaced checkpoints, for saves to write into."""
+
+    def __init__(self) -> None: ...
+    def keep(self, path: bytes) -> bool:
+        """Take over a data file that no index names; false where it is to be removed."""
+    def clear(self) -> None:
+        """Remove what is left. May be used on."""
+
 def merge(
     prefixes: list[bytes],
     destination: bytes,

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from tensorbundle.core import _core
+from tensorbundle.recycling import spare_files
 from tensorbundle.reports import SaveReport, SnapshotReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.staging_arena import StagingArena
@@ -133,6 +134,12 @@ class AsyncSaver:
         Copy in the background, too: `save` comes back at once, and the tensors must not
         change until the handle's ``staged`` is done. A training loop asks for that before
         ``optimizer.step()``, so that the copy goes on beside the next forward pass.
+    recycle
+        Keep the data files that a save replaces, hidden in their directory, for the next save
+        into it to write into: freeing a large file may take longer than writing it, and stops
+        other writers meanwhile. No more than the last save has written; nothing that anybody
+        has open or mapped is written into. Removed by `close`, and at the interpreter's exit.
+        See docs/recycling.md.
 
     Examples
     --------
@@ -148,11 +155,13 @@ class AsyncSaver:
         max_bytes: int | None = None,
         num_threads: int | None = None,
         overlap: bool = False,
+        recycle: bool = False,
     ) -> None:
         if max_bytes is not None and max_bytes < 0:
             raise ValueError(f"max_bytes must not be negative, but is {max_bytes}")
         self._arena = StagingArena(max_bytes, check_threads(num_threads))
         self._overlap = overlap
+        self._spares = spare_files(self, recycle)
         self._last: SaveHandle | None = None
         self._turn = threading.Lock()  # one call of save() or close() at a time
         self._closed = False
@@ -183,6 +192,8 @@ class AsyncSaver:
             if self._closed:
                 raise ValueError("the saver is closed")
             self._finish_last()
+            if self._spares is not None:
+                pending.options.setdefault("spares", self._spares)
             handle = SaveHandle(pending.prefix)
             copied = None if self._overlap else self._copied(pending)
             self._last = handle
@@ -226,7 +237,7 @@ class AsyncSaver:
             self._finish_last()
 
     def close(self) -> None:
-        """Wait as `wait`, then give the memory back. May be called again."""
+        """Wait as `wait`, then give memory and files back. May be called again."""
         atexit.unregister(self._at_exit)
         self._check_process()
         with self._turn:
@@ -236,6 +247,8 @@ class AsyncSaver:
             finally:
                 if self._last is None:
                     self._arena.free()
+                    if self._spares is not None:
+                        self._spares.clear()
 
     def __enter__(self) -> AsyncSaver:
         return self

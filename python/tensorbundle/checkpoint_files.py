@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Iterable
 
+from tensorbundle.core import _core
 from tensorbundle.directories import names_in, remove_file
 from tensorbundle.errors import BundleError, LockedError
 from tensorbundle.file_lock import FileLock, save_lock_path
-from tensorbundle.paths import open_core
+from tensorbundle.paths import absolute, open_core
 from tensorbundle.v1_files import v1_files
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "get_checkpoint_mtimes",
     "is_number",
     "numbered_checkpoints",
+    "remove_bundle",
     "remove_checkpoint",
     "sweep_dead_saves",
 ]
@@ -93,15 +95,22 @@ def remove_checkpoint(
         is no checkpoint.
     """
     prefix = os.fspath(checkpoint_prefix)
-    meta = f"{_V1_SHARD.sub('', prefix)}.{meta_graph_suffix}"
-    if checkpoint_format_version != _V2:
-        _remove_files([meta, *v1_files(prefix)])
-        return
+    if checkpoint_format_version == _V2:
+        remove_bundle(prefix, meta_graph_suffix)
+    else:
+        _remove_files([_meta_file(prefix, meta_graph_suffix), *v1_files(prefix)])
+
+
+def remove_bundle(
+    prefix: str, meta_graph_suffix: str = "meta", spares: _core.SpareFiles | None = None
+) -> None:
+    """Remove a checkpoint; data files that `spares` has a use for go there."""
+    meta = _meta_file(prefix, meta_graph_suffix)
     if not any(os.path.lexists(path) for path in _bundle_files(prefix, meta)):
         return
     told = f"{prefix}: not removed, since a save of this checkpoint is under way"
     with FileLock(save_lock_path(prefix), told):
-        _remove_files(_bundle_files(prefix, meta))
+        _remove_files(_bundle_files(prefix, meta), spares)
 
 
 def numbered_checkpoints(directory: str, name: str) -> list[tuple[int, str]]:
@@ -161,6 +170,10 @@ def _identifying_file(prefix: str) -> str | None:
     return next(iter(v1_files(prefix)), None)
 
 
+def _meta_file(prefix: str, suffix: str) -> str:
+    return f"{_V1_SHARD.sub('', prefix)}.{suffix}"
+
+
 def _bundle_files(prefix: str, meta: str) -> list[str]:
     """Give all paths that the files of a checkpoint may have; the index before the data."""
     return [meta, prefix + ".index", prefix + ".fingerprints", *_shards(prefix)]
@@ -176,8 +189,10 @@ def _shards(prefix: str) -> list[str]:
     return sorted(found)
 
 
-def _remove_files(paths: Iterable[str]) -> None:
+def _remove_files(paths: Iterable[str], spares: _core.SpareFiles | None = None) -> None:
     for path in paths:
         # unlink() gives EISDIR or EPERM for a directory, which is not ours.
-        if not os.path.isdir(path) or os.path.islink(path):
+        if os.path.isdir(path) and not os.path.islink(path):
+            continue
+        if spares is None or not spares.keep(absolute(path)):
             remove_file(path)

@@ -18,6 +18,7 @@ from tensorbundle.managed_state import managed_state
 from tensorbundle.metrics_file import as_numbers
 from tensorbundle.numbered_saves import NumberedSaves
 from tensorbundle.preservation import BestN, Policy, plain_policies, ranked
+from tensorbundle.recycling import check_recycle, spare_files
 from tensorbundle.reports import SaveReport
 from tensorbundle.rotation import Rotation
 from tensorbundle.step_interval import StepInterval
@@ -81,6 +82,10 @@ class CheckpointManager:
     incremental
         Leave tensors that have not changed since the newest checkpoint in its data files,
         which the next checkpoint shares; see ``incremental`` of `tensorbundle.save`.
+    recycle
+        Let the next save write into the data files of checkpoints that are removed or
+        replaced; see ``recycle`` of `AsyncSaver`. Until then, or until `close`, they stay in
+        the directory, hidden.
 
     Raises
     ------
@@ -126,12 +131,16 @@ class CheckpointManager:
         save_options: Mapping[str, Any] | None = None,
         saver: AsyncSaver | None = None,
         incremental: bool = False,
+        recycle: bool = False,
     ) -> None:
         if not checkpoint_name or "/" in checkpoint_name:
             raise ValueError(f"checkpoint_name must be a file's name, not {checkpoint_name!r}")
         options = dict(save_options or {})
         if incremental:
             check_incremental(checkpoint)
+        if recycle:
+            check_recycle(checkpoint)
+        spares = spare_files(self, recycle)
         self._incremental = incremental
         self._checkpoint = checkpoint
         self._state = managed_state(checkpoint, options)
@@ -144,10 +153,13 @@ class CheckpointManager:
             max_to_keep, keep_checkpoint_every_n_hours, self._best, keep_best, policy
         )
         durability = options.get("durability", "full")
-        self._rotation = Rotation(self._directory, checkpoint_name, policies, durability)
-        self._saves = NumberedSaves(
-            self._directory, self._state, self._rotation, self._interval, callbacks, saver
+        self._rotation = Rotation(
+            self._directory, checkpoint_name, policies, durability, spares
         )
+        self._saves = NumberedSaves(
+            self._directory, self._state, self._rotation, self._interval, callbacks, saver,
+            spares,
+        )  # fmt: skip
 
     # ---- What there is --------------------------------------------------------------------
 

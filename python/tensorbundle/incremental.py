@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tensorbundle.managed_state import writes_itself
+
 __all__ = ["check_incremental", "incremental_options"]
 
 
@@ -16,8 +18,7 @@ def check_incremental(checkpoint: Any) -> None:
     TypeError
         It has ``write`` and ``restore`` of its own, and is no `tensorbundle.Checkpoint`.
     """
-    writes = callable(getattr(checkpoint, "write", None))
-    if writes and not callable(getattr(checkpoint, "prepare", None)):
+    if writes_itself(checkpoint):
         raise TypeError(
             f"a {type(checkpoint).__qualname__} writes itself, and not incrementally; "
             "put its objects into a tensorbundle.Checkpoint"

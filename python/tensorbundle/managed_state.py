@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tensorbundle.core import _core
 from tensorbundle.loading import load
 from tensorbundle.named_restore import restore_values
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.variables import as_variable, named_variables
 
-__all__ = ["ManagedState", "managed_state"]
+__all__ = ["ManagedState", "managed_state", "writes_itself"]
 
 
 class ManagedState:
@@ -24,12 +25,18 @@ class ManagedState:
     def undo_number(self) -> None:
         """Take the last count back: that save failed."""
 
-    def write(self, prefix: str, options: Any) -> SaveReport | None:
+    def write(
+        self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
+    ) -> SaveReport | None:
         """Save everything at `prefix`; give the report, where there is one."""
-        return self.prepare(prefix, options).run()
+        return self.prepare(prefix, options, spares).run()
 
-    def prepare(self, prefix: str, options: Any) -> PendingSave:
+    def prepare(
+        self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
+    ) -> PendingSave:
         """Gather everything for a save at `prefix` that others run.
+
+        `spares` are files that it may write into.
 
         Raises
         ------
@@ -65,6 +72,12 @@ def managed_state(value: Any, save_options: Mapping[str, Any]) -> ManagedState:
     return _Named(value, save_options)
 
 
+def writes_itself(checkpoint: Any) -> bool:
+    """Tell whether nobody but the object's own code can save it."""
+    writes = callable(getattr(checkpoint, "write", None))
+    return writes and not callable(getattr(checkpoint, "prepare", None))
+
+
 class _Object(ManagedState):
     """What has ``write`` and ``restore``: `Checkpoint`, or TensorFlow's."""
 
@@ -91,23 +104,24 @@ class _Object(ManagedState):
         else:
             self._checkpoint.save_counter = number
 
-    def write(self, prefix: str, options: Any) -> SaveReport | None:
-        if options is None:
-            self._checkpoint.write(prefix)
-        elif isinstance(options, Mapping):
-            self._checkpoint.write(prefix, **options)
-        else:  # tf.train.CheckpointOptions
-            self._checkpoint.write(prefix, options=options)
+    def write(
+        self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
+    ) -> SaveReport | None:
+        if options is not None and not isinstance(options, Mapping):
+            options = {"options": options}  # tf.train.CheckpointOptions
+        self._checkpoint.write(prefix, **_with_spares(options, spares))
         return getattr(self._checkpoint, "save_report", None)
 
-    def prepare(self, prefix: str, options: Any) -> PendingSave:
+    def prepare(
+        self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
+    ) -> PendingSave:
         prepare = getattr(self._checkpoint, "prepare", None)
         if not callable(prepare):
             raise TypeError(
                 f"a {type(self._checkpoint).__qualname__} writes itself, and not in the "
                 "background; put its objects into a tensorbundle.Checkpoint"
             )
-        pending: PendingSave = prepare(prefix, **(options or {}))
+        pending: PendingSave = prepare(prefix, **_with_spares(options, spares))
         return pending
 
     def restore(self, prefix: str) -> Any:
@@ -128,9 +142,12 @@ class _Named(ManagedState):
         self._values = values
         self._options = options
 
-    def prepare(self, prefix: str, options: Any) -> PendingSave:
+    def prepare(
+        self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
+    ) -> PendingSave:
         named = named_variables(self._values)
-        return prepare(prefix, named, **{**self._options, **(options or {})})
+        options = {**self._options, **_with_spares(options, spares)}
+        return prepare(prefix, named, **options)
 
     def restore(self, prefix: str) -> Any:
         named = named_variables(self._values)
@@ -145,8 +162,17 @@ class _Function(ManagedState):
         self._function = function
         self._options = options
 
-    def prepare(self, prefix: str, options: Any) -> PendingSave:
-        return prepare(prefix, self._function(), **{**self._options, **(options or {})})
+    def prepare(
+        self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
+    ) -> PendingSave:
+        options = {**self._options, **_with_spares(options, spares)}
+        return prepare(prefix, self._function(), **options)
 
     def restore(self, prefix: str) -> Any:
         return load(prefix)
+
+
+def _with_spares(
+    options: Mapping[str, Any] | None, spares: _core.SpareFiles | None
+) -> dict[str, Any]:
+    return {**(options or {}), **({} if spares is None else {"spares": spares})}

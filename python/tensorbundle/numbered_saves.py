@@ -10,6 +10,7 @@ from typing import Any
 
 from tensorbundle.async_saving import AsyncSaver, SaveHandle
 from tensorbundle.background import Background
+from tensorbundle.core import _core
 from tensorbundle.file_lock import FileLock
 from tensorbundle.managed_state import ManagedState
 from tensorbundle.reports import SaveReport
@@ -41,6 +42,8 @@ class NumberedSaves:
         Called with the prefix of each new checkpoint, when it is recorded.
     saver
         What saves in the background; ``None`` means the process' own.
+    spares
+        Files that saves may write into; removed by `close`.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class NumberedSaves:
         interval: StepInterval,
         callbacks: Sequence[Callable[[str], object]],
         saver: AsyncSaver | None,
+        spares: _core.SpareFiles | None = None,
     ) -> None:
         self._directory = directory
         self._state = state
@@ -58,6 +62,7 @@ class NumberedSaves:
         self._interval = interval
         self._callbacks = tuple(callbacks)
         self._background = Background(saver)
+        self._spares = spares
         self._lock: FileLock | None = None
         self.report: SaveReport | None = None  # of the last save that was waited for
 
@@ -73,10 +78,10 @@ class NumberedSaves:
             undo.callback(self._interval.begin())
             recorded = self._recorded(prefix, number, metrics, undo)
             if not blocking:
-                pending = self._state.prepare(prefix, options)
+                pending = self._state.prepare(prefix, options, self._spares)
                 return self._background.start(replace(pending, within=recorded), undo)
             with recorded:
-                self.report = self._state.write(prefix, options)
+                self.report = self._state.write(prefix, options, self._spares)
         except BaseException:
             undo.close()
             raise
@@ -92,6 +97,8 @@ class NumberedSaves:
 
     def close(self) -> None:
         """Let others save here; a later save takes the lock again."""
+        if self._spares is not None:
+            self._spares.clear()
         if self._lock is not None:
             self._lock.release()
             self._lock = None

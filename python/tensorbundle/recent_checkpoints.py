@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
-from tensorbundle.checkpoint_files import remove_checkpoint
+from tensorbundle.checkpoint_files import remove_bundle
 from tensorbundle.checkpoint_state import update_checkpoint_state
+from tensorbundle.core import _core
 from tensorbundle.errors import BundleError
 
 __all__ = ["RecentCheckpoints"]
@@ -31,14 +32,21 @@ class RecentCheckpoints:
         Of those due for removal, the first made after each such span stays for good.
     save_relative_paths
         As of `update_checkpoint_state`.
+    spares
+        Where data files go that are no longer needed; ``None``: they are removed.
     """
 
     def __init__(
-        self, max_to_keep: int, keep_every_n_hours: float, save_relative_paths: bool
+        self,
+        max_to_keep: int,
+        keep_every_n_hours: float,
+        save_relative_paths: bool,
+        spares: _core.SpareFiles | None = None,
     ) -> None:
         self._max_to_keep = max_to_keep
         self._seconds = keep_every_n_hours * _SECONDS_PER_HOUR
         self._relative = save_relative_paths
+        self._spares = spares
         self._last: list[tuple[str, float]] = []
         self._due: collections.deque[tuple[str, float]] = collections.deque()
         self._own: set[str] = set()  # absolute prefixes that were noted
@@ -94,7 +102,7 @@ class RecentCheckpoints:
             _LOG.warning("%s: not removed: this saver has not made it", prefix)
             return
         try:
-            remove_checkpoint(prefix)
+            remove_bundle(prefix, spares=self._spares)
         except (BundleError, OSError) as error:
             _LOG.warning("%s: an old checkpoint stays: %s", prefix, error)
 

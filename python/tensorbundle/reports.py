@@ -102,7 +102,9 @@ class SaveReport(_Report):
     file_bytes: int
     """Bytes of all files, index included."""
     linked_bytes: int
-    """Of these: in data files that are hard links of an earlier checkpoint's."""
+    """Of `file_bytes`: in data files that are hard links of an earlier checkpoint's."""
+    recycled_bytes: int
+    """Of `file_bytes`: in data files of replaced checkpoints that were written anew."""
     zero_copy_bytes: int
     """Handed to the system from the caller's own memory."""
     staged_bytes: int

@@ -18,7 +18,7 @@ from tensorbundle.checkpoint_files import (
     checkpoint_exists,
     is_number,
     numbered_checkpoints,
-    remove_checkpoint,
+    remove_bundle,
     sweep_dead_saves,
 )
 from tensorbundle.checkpoint_search import find_beside, why_no_checkpoint
@@ -28,6 +28,7 @@ from tensorbundle.checkpoint_state import (
     state_bytes,
     update_checkpoint_state,
 )
+from tensorbundle.core import _core
 from tensorbundle.directories import make_directories
 from tensorbundle.errors import BundleError, StateFileError
 from tensorbundle.metrics_file import metrics_path, read_metrics, remove_metrics, write_metrics
@@ -55,6 +56,8 @@ class Rotation:
         What stays, besides the newest; empty: everything.
     durability
         Of the state file and the metrics.
+    spares
+        Where data files go that are no longer needed; ``None``: they are removed.
 
     Threads: one at a time may change it. Others may ask meanwhile what there is: they find
     it as it was before a change, or after.
@@ -66,11 +69,13 @@ class Rotation:
         name: str,
         policies: Sequence[Policy],
         durability: Literal["full", "none"] = "full",
+        spares: _core.SpareFiles | None = None,
     ) -> None:
         self._directory = directory
         self._name = name
         self._policies = policies
         self._durability = durability
+        self._spares = spares
         self.latest: str | None = None
         # By prefix, oldest first. Never changed in place: others may be reading it.
         self._managed: dict[str, SavedCheckpoint] = {}
@@ -273,7 +278,7 @@ class Rotation:
         # By its name alone: nothing outside the directory, whatever the path says.
         prefix = os.path.join(self._directory, os.path.basename(saved.path))
         try:
-            remove_checkpoint(prefix)
+            remove_bundle(prefix, spares=self._spares)
             remove_metrics(prefix)
         except (BundleError, OSError) as error:
             _LOG.warning("%s: an old checkpoint stays: %s", shown(prefix), shown(str(error)))

@@ -15,6 +15,7 @@ from tensorbundle.checkpoint_files import get_checkpoint_mtimes, sweep_dead_save
 from tensorbundle.loading import load
 from tensorbundle.named_restore import restore_values
 from tensorbundle.recent_checkpoints import RecentCheckpoints
+from tensorbundle.recycling import spare_files
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.small_file import sweep_unfinished
 from tensorbundle.variables import as_variable, named_variables
@@ -57,6 +58,10 @@ class Saver:
     save_relative_paths
         Name checkpoints in the state file relative to it, so that the directory can be
         moved. TensorFlow's default is ``False``.
+    recycle
+        Let the next save write into the data files of checkpoints that are removed or
+        replaced; see ``recycle`` of `AsyncSaver`. They stay in the directory, hidden, for as
+        long as the saver lives.
     options
         What else `tensorbundle.save` takes, for all saves: ``durability="none"``, ...
 
@@ -92,6 +97,7 @@ class Saver:
         allow_empty: bool = False,
         pad_step_number: bool = False,
         save_relative_paths: bool = True,
+        recycle: bool = False,
         **options: Any,
     ) -> None:
         self._values = None if var_list is None else named_variables(var_list)
@@ -100,8 +106,9 @@ class Saver:
         for value in (self._values or {}).values():
             as_variable(value)
         self._reshape = reshape
+        self._spares = spare_files(self, recycle)
         self._recent = RecentCheckpoints(
-            max_to_keep or 0, keep_checkpoint_every_n_hours, save_relative_paths
+            max_to_keep or 0, keep_checkpoint_every_n_hours, save_relative_paths, self._spares
         )
         self._pad = pad_step_number
         self._options = options
@@ -225,7 +232,7 @@ class Saver:
         tensors = self._tensors(values)
         if not tensors:
             return None
-        pending = prepare(prefix, tensors, **{**self._options, **options})
+        pending = prepare(prefix, tensors, spares=self._spares, **{**self._options, **options})
         state_name = latest_filename or "checkpoint" if write_state else None
         self._sweep_once(os.fspath(save_path), latest_filename or "checkpoint")
         pending = replace(pending, within=self._recorded(pending, state_name))

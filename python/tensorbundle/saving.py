@@ -257,8 +257,12 @@ def prepare(
     queue_depth: int | None = None,
     progress: Callable[[int, int], object] | None = None,
     config: Config | None = None,
+    spares: _core.SpareFiles | None = None,
 ) -> PendingSave:
-    """Check the arguments of `save` and gather the tensors; nothing is touched."""
+    """Check the arguments of `save` and gather the tensors; nothing is touched.
+
+    `spares` are files that it may write into; see `tensorbundle.recycling`.
+    """
     options = write_options(
         config, num_shards=num_shards, alignment=alignment, durability=durability,
         backend=backend, snapshot=snapshot, zero_copy=zero_copy, num_threads=num_threads,
@@ -268,6 +272,8 @@ def prepare(
     path = os.fspath(prefix)
     options["prefix"] = absolute(path)
     options["previous"] = _previous(path, incremental, options["snapshot"])
+    if spares is not None:
+        options["spares"] = spares
     return PendingSave(path, gathered, durability, options, progress)
 
 

@@ -262,10 +262,10 @@ def test_a_list_from_outside_removes_nothing_outside(tmp_path, caplog):
 
 
 def test_what_cannot_be_removed_does_not_fail_the_save(tmp_path, monkeypatch, caplog):
-    def fail(_):
+    def fail(_, spares):
         raise OSError(errno.EACCES, "no")
 
-    monkeypatch.setattr(recent_checkpoints, "remove_checkpoint", fail)
+    monkeypatch.setattr(recent_checkpoints, "remove_bundle", fail)
     saver = tb.Saver({"a": 1}, max_to_keep=1)
     with caplog.at_level(logging.WARNING, logger="tensorbundle"):
         for step in (1, 2):

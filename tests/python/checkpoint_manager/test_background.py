@@ -218,7 +218,7 @@ PROGRAM = """
         os.kill(os.getpid(), signal.SIGKILL)
 
     def killed_after(function):
-        return lambda *arguments: (function(*arguments), killed())
+        return lambda *arguments, **options: (function(*arguments, **options), killed())
 
     def killed_at(name, function):
         return lambda a, b: killed() if os.path.basename(b) == name else function(a, b)
@@ -233,9 +233,9 @@ PROGRAM = """
         os.replace = killed_after(os.replace)
         rotation.write_metrics = lambda *_, **__: None
     elif point == "removing":
-        rotation.remove_checkpoint = killed
+        rotation.remove_bundle = killed
     elif point == "removed":
-        rotation.remove_checkpoint = killed_after(rotation.remove_checkpoint)
+        rotation.remove_bundle = killed_after(rotation.remove_bundle)
     progress = killed if point == "writing" else None
     handle = manager.save(
         metrics={"loss": 1}, options={"progress": progress}, blocking=False

@@ -91,10 +91,10 @@ def test_the_new_one_is_recorded_before_old_ones_go(run, monkeypatch):
     manager.save()
     seen = []
 
-    def removed(prefix):
+    def removed(prefix, spares):
         seen.append((os.path.basename(prefix), tb.latest_checkpoint(run)))
 
-    monkeypatch.setattr(rotation, "remove_checkpoint", removed)
+    monkeypatch.setattr(rotation, "remove_bundle", removed)
     manager.save()
     assert seen == [("ckpt-1", str(run / "ckpt-2"))]
 
@@ -146,10 +146,10 @@ def test_what_cannot_be_removed_is_tried_again(run, monkeypatch, caplog):
     manager.save()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "tensorbundle"):
 
-        def fail(_):
+        def fail(_, spares):
             raise OSError(errno.EACCES, "no")
 
-        patch.setattr(rotation, "remove_checkpoint", fail)
+        patch.setattr(rotation, "remove_bundle", fail)
         manager.save()
     assert "ckpt-1: an old checkpoint stays" in caplog.text
     manager.save()
