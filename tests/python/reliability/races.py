@@ -1,8 +1,9 @@
-"""Writers and readers that meet: python races.py writers|readers DIR NUMBER.
+"""Writers and readers that meet: python races.py writers|readers|recycling DIR NUMBER.
 
 ``writers``: two processes begin a save of one prefix at the same moment, again and again.
 ``readers``: 64 readers, 8 threads in each of 8 processes, load the newest checkpoint while
-a manager saves and rotates.
+a manager saves and rotates; each keeps the last one mapped for a while. ``recycling``: the
+same, and the manager writes into the files of what it has removed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import multiprocessing
 import os
 import sys
 import threading
+from functools import partial
 from typing import Any
 
+import numpy as np
 from stories import model, require, version_of
 
 import tensorbundle as tb
@@ -66,12 +69,15 @@ def write(prefix: str, own: int, rounds: int, barrier: Any, answers: Any) -> Non
         barrier.wait()
 
 
-def readers(directory: str, rotations: int) -> dict[str, int]:
+def readers(directory: str, rotations: int, recycle: bool = False) -> dict[str, int]:
     """No reader meets anything but whole checkpoints, and `CheckpointGoneError`."""
     over, ready = CONTEXT.Event(), CONTEXT.Barrier(PROCESSES + 1)
     answers = CONTEXT.SimpleQueue()
     version = [0]
-    with tb.CheckpointManager(lambda: model(version[0], 2000), directory, 2) as manager:
+    recycled = 0
+    with tb.CheckpointManager(
+        lambda: model(version[0], 2000), directory, 2, recycle=recycle
+    ) as manager:
         manager.save()
         children = [
             CONTEXT.Process(target=read, args=(directory, over, ready, answers))
@@ -82,8 +88,9 @@ def readers(directory: str, rotations: int) -> dict[str, int]:
         ready.wait()
         for version[0] in range(1, rotations + 1):
             manager.save()
+            recycled += manager.save_report.recycled_bytes > 0
         over.set()
-    counts = collections.Counter[str]()
+    counts = collections.Counter[str]({"recycled": recycled} if recycle else {})
     for _ in children:
         counts.update(answers.get())
     for child in children:
@@ -98,8 +105,16 @@ def read(directory: str, over: Any, ready: Any, answers: Any) -> None:
     ready.wait()
 
     def loop() -> None:
+        mapped = None
         while not over.is_set():
             counts[look(directory)] += 1
+            if mapped is not None:
+                counts["a map held" if is_whole(mapped) else "a map has changed"] += 1
+            try:
+                mapped = map_newest(directory)
+            except Exception as error:
+                counts[repr(error)] += 1
+                raise
 
     threads = [threading.Thread(target=loop) for _ in range(THREADS)]
     for thread in threads:
@@ -107,6 +122,21 @@ def read(directory: str, over: Any, ready: Any, answers: Any) -> None:
     for thread in threads:
         thread.join()
     answers.put(dict(counts))
+
+
+def map_newest(directory: str) -> dict[str, Any] | None:
+    """Map the newest checkpoint, whose values nobody checks yet."""
+    newest = tb.latest_checkpoint(directory)
+    try:
+        return None if newest is None else tb.load(newest, mmap=True, verify=False)
+    except (tb.CheckpointGoneError, FileNotFoundError):
+        return None
+
+
+def is_whole(found: dict[str, Any]) -> bool:
+    """Tell whether all values are of one version."""
+    expected = model(int(found["version"]), found["large"].size)
+    return all(np.array_equal(found[name], value) for name, value in expected.items())
 
 
 def look(directory: str) -> str:
@@ -131,7 +161,12 @@ def main() -> None:
     """Read the command line."""
     which, directory, number = sys.argv[1:]
     os.makedirs(directory, exist_ok=True)
-    print(json.dumps({"writers": writers, "readers": readers}[which](directory, int(number))))
+    programs = {
+        "writers": writers,
+        "readers": readers,
+        "recycling": partial(readers, recycle=True),
+    }
+    print(json.dumps(programs[which](directory, int(number))))
 
 
 if __name__ == "__main__":

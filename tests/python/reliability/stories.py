@@ -16,6 +16,8 @@ import numpy as np
 
 import tensorbundle as tb
 from tensorbundle.directories import names_in
+from tensorbundle.recycling import spare_files
+from tensorbundle.saving import prepare
 
 FOREIGN = {
     "notes.txt": b"not ours",
@@ -63,6 +65,10 @@ class Story:
         self.changes = bool(options.pop("changes", False))
         self.unrecorded: set[str] = set()  # checkpoints that came to stand, but nobody noted
         self.size = options.pop("size", 40_000)  # elements of the largest tensor
+        # Whether data files of replaced checkpoints are written anew: by a second save, of the
+        # same version.
+        self.recycles = bool(options.pop("recycles", False))
+        self.recycled = 0  # bytes, in this process
         self.options = {"num_shards": 2, "block_size": 65_536, **options}
 
     def begin(self) -> None:
@@ -140,7 +146,18 @@ class Overwrite(Story):
     """`tensorbundle.save` to a prefix that exists."""
 
     def act(self, version: int) -> None:
-        tb.save(f"{self.directory}/model", model(version, self.size), **self.options)
+        prefix, tensors = f"{self.directory}/model", model(version, self.size)
+        if not self.recycles:
+            tb.save(prefix, tensors, **self.options)
+            return
+        # Not an AsyncSaver, whose thread would make each run another one.
+        spares = spare_files(self, True)
+        try:
+            for _ in range(2):
+                report = prepare(prefix, tensors, spares=spares, **self.options).run()
+                self.recycled += report.recycled_bytes
+        finally:
+            spares.clear()
 
     def version(self) -> int:
         return version_of(f"{self.directory}/model")
@@ -155,12 +172,15 @@ class Rotate(Story):
 
     def act(self, version: int) -> None:
         with self.manager(version) as manager:
-            manager.save(metrics={"loss": 1.0 / version})
+            for _ in range(1 + self.recycles):
+                manager.save(metrics={"loss": 1.0 / version})
+                self.recycled += manager.save_report.recycled_bytes
 
     def manager(self, version: int) -> tb.CheckpointManager:
         return tb.CheckpointManager(
-            lambda: model(version, self.size), self.directory, 1, save_options=self.options
-        )
+            lambda: model(version, self.size), self.directory, 1, save_options=self.options,
+            recycle=self.recycles,
+        )  # fmt: skip
 
     def version(self) -> int:
         newest = tb.latest_checkpoint(self.directory)

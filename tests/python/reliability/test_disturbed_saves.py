@@ -38,6 +38,12 @@ def test_a_save_may_be_killed_before_any_system_call(tell, in_memory, story):
     assert min(found["old"], found["new"]) > 5
 
 
+@pytest.mark.parametrize("story", ["overwrite", "rotate"])
+def test_one_that_writes_into_replaced_files_may_be_killed_there_too(tell, in_memory, story):
+    found = disturb(tell, "kill_each_call.py", in_memory, story, changes=True, recycles=True)
+    assert min(found["old"], found["new"]) > 5
+
+
 @pytest.mark.parametrize("backend", ["buffered", "direct", "uring"])
 def test_threads_and_rings_may_be_killed_there_too(tell, device, backend):
     if backend == "uring" and tb.build_info()["io_uring"] is not True:
@@ -69,7 +75,20 @@ def test_whichever_system_call_fails_the_old_checkpoint_loads(tell, in_memory, s
     assert found["failed"] > found["survived"] > 20
 
 
+def test_files_to_write_into_are_done_without_where_a_call_fails(tell, in_memory):
+    found = disturb(tell, "fail_each_call.py", in_memory, "overwrite", recycles=True)
+    assert found["failed"] > found["survived"] > 20
+
+
 @pytest.mark.parametrize("story", ["overwrite", "rotate"])
 def test_a_power_cut_may_come_at_any_time(tell, in_memory, story):
     found = tell("power_cut_states.py", in_memory / "story", story)
     assert found["states"] > 200
+    assert found["reused"] == 0
+
+
+@pytest.mark.parametrize("story", ["overwrite", "rotate"])
+def test_also_where_replaced_files_are_written_into(tell, in_memory, story):
+    found = tell("power_cut_states.py", in_memory / "story", story, "recycles")
+    assert found["states"] > 400
+    assert found["reused"] == 2
