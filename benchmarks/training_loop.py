@@ -1,7 +1,8 @@
 """What do saves in the background at every step cost a training loop?
 
 A torch model on the CPU trains without saves, with `save(..., blocking=False)` after every
-step, and with a saver that copies beside the next forward pass (`AsyncSaver(overlap=True)`).
+step, and with a saver that copies beside the next forward pass (`AsyncSaver(overlap=True)`);
+each also with `recycle=True`, which writes into the files of checkpoints that were replaced.
 The batch is chosen so that a step takes a given multiple of one memcpy of the model. The
 writer needs processors too: torch has all of them, or all but one.
 """
@@ -22,6 +23,12 @@ from tensorbundle.cli.machine import num_processors
 from tensorbundle.cli.output import Column, format_seconds, print_table
 
 _LAYERS = 8
+HOW: dict[str, dict[str, bool]] = {
+    "blocking=False": {},
+    "recycle": {"recycle": True},
+    "overlap": {"overlap": True},
+    "overlap, recycle": {"overlap": True, "recycle": True},
+}
 
 
 class Loop:
@@ -72,10 +79,10 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def run(self, steps: int, saver: tb.AsyncSaver | None) -> float:
-        """Give the seconds of one step, over `steps` of them."""
+    def run(self, steps: int, saver: tb.AsyncSaver | None, name: str) -> float:
+        """Give the seconds of one step, over `steps` of them, saved under that name."""
         staged = None
-        prefix = os.path.join(self.directory, "model")
+        prefix = os.path.join(self.directory, name)
         start = time.perf_counter()
         for number in range(steps):
             self.step(staged)
@@ -102,7 +109,7 @@ def main() -> None:
         __doc__,
         mb={"type": int, "default": 100, "help": "size of the model"},
         steps={"type": int, "default": 30, "help": "steps of one run"},
-        ratios={"type": float, "nargs": "+", "default": [3.0, 12.0],
+        ratios={"type": float, "nargs": "+", "default": [3.0, 12.0, 30.0],
                 "help": "least seconds of a step over those of one memcpy of the model"},
         torch_threads={"type": int, "nargs": "+",
                        "default": sorted({max(1, num_processors() - 1), num_processors()})},
@@ -133,15 +140,13 @@ def measure(
     copy = loop.copy_seconds()
     loop.fit_batch(ratio * copy)
     with ExitStack() as stack:
-        savers = {
-            "none": None,
-            "blocking=False": stack.enter_context(tb.AsyncSaver()),
-            "overlap=True": stack.enter_context(tb.AsyncSaver(overlap=True)),
-        }
+        savers: dict[str, tb.AsyncSaver | None] = {"none": None}
+        for name, how in HOW.items():
+            savers[name] = stack.enter_context(tb.AsyncSaver(**how))
         cases = {
             name: common.Case(
                 f"{name}, {threads} torch threads, step {ratio:g} copies",
-                lambda saver=saver: loop.run(options.steps, saver),
+                lambda saver=saver, name=name: loop.run(options.steps, saver, name),
                 own_clock=True,
                 before=loop.blocked.clear,
                 keep=lambda _: float(np.median(loop.blocked)) if loop.blocked else 0.0,
