@@ -31,8 +31,10 @@ class TableCursor {
   const Status& status() const { return status_; }
 
   // Valid until the cursor moves; the value as long as the table.  REQUIRES: Next() was true
+  // NOLINTBEGIN(bugprone-unchecked-optional-access): by Next()
   std::string_view key() const { return entry_->key(); }
   Bytes value() const { return entry_->value(); }
+  // NOLINTEND(bugprone-unchecked-optional-access)
 
  private:
   const TableReader* table_;

@@ -48,8 +48,10 @@ Result<std::optional<Bytes>> TableLookup::Seek(std::string_view key) {
 }
 
 std::optional<Bytes> TableLookup::ValueIf(std::string_view key) const {
+  // NOLINTBEGIN(bugprone-unchecked-optional-access): the callers have found an entry
   if (entry_->key() != key) return std::nullopt;
   return entry_->value();
+  // NOLINTEND(bugprone-unchecked-optional-access)
 }
 
 }  // namespace tensorbundle::format

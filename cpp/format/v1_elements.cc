@@ -196,6 +196,7 @@ Result<V1Elements> V1Elements::Open(Bytes tensor, DType dtype) {
 }
 
 Status V1Elements::CopyTo(MutableBytes out) const {
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): Open() has asked
   const Field field = FieldOf(dtype_).value();
   Output output(dtype_, field, out);
   return ForEachRun(
@@ -206,6 +207,7 @@ Status V1Elements::CopyTo(MutableBytes out) const {
 std::vector<Bytes> V1Elements::Strings() const {
   std::vector<Bytes> strings;
   strings.reserve(count_);
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): Open() has asked
   const Field field = FieldOf(dtype_).value();
   // Open() has been through: nothing fails.
   static_cast<void>(ForEachRun(
