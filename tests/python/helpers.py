@@ -11,6 +11,8 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from tensorbundle.cli.machine import file_system_of
+
 MIB = 1 << 20
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
@@ -87,6 +89,14 @@ def names_in(directory):
 def listing(prefix):
     """Give the names of the files in the prefix's directory."""
     return names_in(Path(prefix).parent)
+
+
+def why_no_recycling(directory):
+    """Tell why no save writes into replaced files there; empty where they do."""
+    kind = file_system_of(str(directory))
+    if kind in ("ext4", "xfs", "btrfs", "f2fs", "tmpfs"):
+        return ""
+    return f"temporary files are on {kind}, whose leases are not trusted"
 
 
 def data_file(prefix, shard=0):

@@ -13,7 +13,15 @@ import tensorbundle as tb
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 
 from . import tensorflow_objects as objects
-from .helpers import assert_all_same, data_file, flip_byte, listing, run_python
+from .helpers import (
+    assert_all_same,
+    data_file,
+    flip_byte,
+    listing,
+    names_in,
+    run_python,
+    why_no_recycling,
+)
 from .tensorflow_objects import EVERYTHING
 
 
@@ -497,6 +505,21 @@ def test_managers_keep_a_series(tf, tbtf, tmp_path, whose, asynchronous):
     assert (other.v.numpy(), other.save_counter.numpy()) == (3, 3)
     if whose == "ours":
         manager.close()
+
+
+def test_a_manager_may_recycle_what_it_removes(tf, tbtf, tmp_path):
+    checkpoint = tbtf.Checkpoint(v=tf.Variable(tf.ones((300, 1000))))
+    with tbtf.CheckpointManager(checkpoint, str(tmp_path), 1, recycle=True) as manager:
+        for _ in range(3):
+            path = manager.save()
+        if not why_no_recycling(tmp_path):
+            assert checkpoint.save_report.recycled_bytes >= 1_200_000
+    assert names_in(tmp_path) == [
+        "checkpoint", "ckpt-3.data-00000-of-00001", "ckpt-3.index",
+    ]  # fmt: skip
+    other = tbtf.Checkpoint(v=tf.Variable(tf.zeros((300, 1000))))
+    other.restore(path).assert_consumed()
+    assert (other.v.numpy() == 1).all()
 
 
 def test_preemption_handlers_take_them(tf, tbtf, tmp_path):

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <type_traits>
 
 #include "io/aligned_buffer.h"
 #include "io/storage_fixture.h"
@@ -17,6 +18,9 @@ class ReopenConformanceTest : public StorageFixture<Kind> {
   void SetUp() override {
     StorageFixture<Kind>::SetUp();
     if (this->IsSkipped()) return;
+    const bool is_memory = std::is_base_of_v<MemoryKind, Kind>;
+    const std::string why_not = is_memory ? "" : WhyNoReopening(this->Path(""));
+    if (!why_not.empty()) GTEST_SKIP() << why_not;
     WriteFile(this->storage(), this->Path("a"), std::string(kSize, 'o'));
     identity_ = *this->storage().Identify(this->Path("a"));
   }

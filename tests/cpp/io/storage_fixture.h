@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "io/backend.h"
+#include "io/file_system.h"
 #include "io/memory_storage.h"
 #include "io/posix_storage.h"
 #include "io/storage.h"
@@ -52,6 +53,15 @@ inline std::string ReadFile(Storage& storage, const std::string& path) {
   const auto file = storage.OpenForRead(path);
   EXPECT_OK(file.status());
   return file.ok() ? Read(**file, 0, (*file)->size()) : "";
+}
+
+// Why files in `directory` cannot be reopened to be written anew; empty where they can.
+inline std::string WhyNoReopening(const std::string& directory) {
+  const std::string name = FileSystemAt(directory)->name;
+  for (const char* const known : {"ext4", "xfs", "btrfs", "f2fs", "tmpfs"}) {
+    if (name == known) return "";
+  }
+  return "temporary files are on " + name + ", whose leases are not trusted";
 }
 
 // Why `directory` cannot show what `backend` does; empty where it can.

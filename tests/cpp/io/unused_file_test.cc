@@ -27,6 +27,8 @@ namespace {
 class UnusedFileTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    const std::string why_not = WhyNoReopening(directory_.path());
+    if (!why_not.empty()) GTEST_SKIP() << why_not;
     WriteFile(*storage_, path_, std::string(4096, 'x'));
     identity_ = *storage_->Identify(path_);
   }
