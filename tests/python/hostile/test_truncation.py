@@ -117,7 +117,7 @@ sys.exit(main.main(["cat", prefix, {what!r}]))
 def test_a_data_file_cut_short_after_cat_has_read_it(prefix, tmp_path, what, how):
     how = [*how, str(tmp_path / "a.npy")] if how == ["--npy"] else how
     out = run_python(PREPARE + CAT + f"""
-for name in ("print_json", "write_npy", "_as_text"):
+for name in ("print_json", "write_npy", "as_text"):
     cut_before(cat, name, 0)
 sys.exit(main.main(["cat", prefix, {what!r}, *{how!r}]))
 """, prefix)  # fmt: skip
