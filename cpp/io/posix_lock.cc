@@ -18,27 +18,15 @@ namespace {
 // mean that the prefix is busy.
 constexpr int kMaxAttempts = 100;
 
-// Whether `path` still names the open file `attributes` are of.  The file's number
-// cannot be another's: it is open.
-Result<bool> IsNamed(const struct stat& attributes, const std::string& path) {
-  struct stat named = {};
-  if (::lstat(path.c_str(), &named) == 0) {
-    return named.st_dev == attributes.st_dev && named.st_ino == attributes.st_ino;
-  }
-  if (errno == ENOENT) return false;
-  return Status::System(errno, "stat", path);
-}
-
 class PosixLock final : public Lock {
  public:
-  PosixLock(std::string path, UniqueFd fd, const struct stat& attributes)
-      : path_(std::move(path)), fd_(std::move(fd)), attributes_(attributes) {}
+  PosixLock(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
 
   ~PosixLock() override {
     if (::getpid() != owner_) return;
     // The name goes first: while it is there the lock is ours, so nobody else's file
     // is removed.  Who waits with the old file open will find it has no name.
-    const Result<bool> named = IsNamed(attributes_, path_);
+    const Result<bool> named = IsNamed(fd_.get(), path_);
     if (named.ok() && *named) ::unlink(path_.c_str());
     // Not left to close(2): a child forked meanwhile shares this open file, and the
     // lock would last until it, too, has closed it.
@@ -48,7 +36,6 @@ class PosixLock final : public Lock {
  private:
   const std::string path_;
   const UniqueFd fd_;
-  const struct stat attributes_;
   const pid_t owner_ = ::getpid();
 };
 
@@ -71,19 +58,16 @@ Result<std::unique_ptr<Lock>> TryLockOnce(const std::string& path) {
   if (!S_ISREG(attributes.st_mode)) {
     return NotRegularFile(path, DescribeMode(attributes.st_mode));
   }
-  if (RetryOnInterrupt([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
-    if (errno == EWOULDBLOCK) return HeldByAnother(path);
-    // Some network file systems have no locks.  Ours is a courtesy: what keeps two saves
-    // apart are names of their own and one rename each.
-    if (!IsWithoutLocks(errno)) {
-      const Status failed = Status::System(errno, "flock", path);
-      ::unlink(path.c_str());  // a name of ours, and nobody can hold a lock here
-      return failed;
-    }
+  // False will do: ours is a courtesy, since what keeps two saves apart are names of their
+  // own and one rename each.
+  if (const Result<bool> locked = TryLockOpenFile(fd.get(), path); !locked.ok()) {
+    // A name of ours, and nobody can hold a lock here.
+    if (locked.status().code() != Code::kLocked) ::unlink(path.c_str());
+    return locked.status();
   }
-  TB_ASSIGN_OR_RETURN(const bool named, IsNamed(attributes, path));
+  TB_ASSIGN_OR_RETURN(const bool named, IsNamed(fd.get(), path));
   if (!named) return std::unique_ptr<Lock>();
-  return std::unique_ptr<Lock>(std::make_unique<PosixLock>(path, std::move(fd), attributes));
+  return std::unique_ptr<Lock>(std::make_unique<PosixLock>(path, std::move(fd)));
 }
 
 }  // namespace
@@ -94,6 +78,25 @@ Result<std::unique_ptr<Lock>> TryLockFile(const std::string& path) {
     if (lock != nullptr) return lock;
   }
   return HeldByAnother(path);
+}
+
+Result<bool> TryLockOpenFile(int fd, const std::string& path) {
+  if (RetryOnInterrupt([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) == 0) return true;
+  if (errno == EWOULDBLOCK) return HeldByAnother(path);
+  if (IsWithoutLocks(errno)) return false;  // some network file systems
+  return Status::System(errno, "flock", path);
+}
+
+Result<bool> IsNamed(int fd, const std::string& path) {
+  struct stat open = {};
+  if (::fstat(fd, &open) != 0) return Status::System(errno, "fstat", path);
+  struct stat named = {};
+  if (::lstat(path.c_str(), &named) == 0) {
+    // The open file's number cannot be another's.
+    return named.st_dev == open.st_dev && named.st_ino == open.st_ino;
+  }
+  if (errno == ENOENT) return false;
+  return Status::System(errno, "stat", path);
 }
 
 }  // namespace tensorbundle::io

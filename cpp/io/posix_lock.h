@@ -20,4 +20,16 @@ namespace tensorbundle::io {
 //         kSystem          open (ELOOP: a symbolic link), fstat, stat or flock failed
 Result<std::unique_ptr<Lock>> TryLockFile(const std::string& path);
 
+// Locks an open file, at once or not at all, until it is closed; false where its file system
+// has no locks.
+//
+// Errors: kLocked  another open file has it
+//         kSystem  flock failed
+Result<bool> TryLockOpenFile(int fd, const std::string& path);
+
+// Whether `path` names the open file, which somebody may have removed or replaced.
+//
+// Errors: kSystem  fstat or stat failed
+Result<bool> IsNamed(int fd, const std::string& path);
+
 }  // namespace tensorbundle::io

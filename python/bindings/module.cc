@@ -4,6 +4,7 @@
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The C++ core of tensorbundle. Private: use the tensorbundle package.";
   tensorbundle::bindings::RegisterErrors(module);
+  tensorbundle::bindings::RegisterFiles(module);
   tensorbundle::bindings::RegisterInfo(module);
   tensorbundle::bindings::RegisterChecksum(module);
   tensorbundle::bindings::RegisterSavedTensors(module);

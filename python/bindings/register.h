@@ -7,6 +7,7 @@
 namespace tensorbundle::bindings {
 
 void RegisterErrors(pybind11::module_& module);
+void RegisterFiles(pybind11::module_& module);
 void RegisterInfo(pybind11::module_& module);
 void RegisterChecksum(pybind11::module_& module);
 void RegisterMemory(pybind11::module_& module);

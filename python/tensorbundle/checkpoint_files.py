@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from tensorbundle.core import _core
 from tensorbundle.directories import names_in, remove_file
-from tensorbundle.errors import BundleError, LockedError
+from tensorbundle.errors import BundleError
 from tensorbundle.file_lock import FileLock, save_lock_path
 from tensorbundle.paths import absolute, open_core
 from tensorbundle.v1_files import v1_files
@@ -140,7 +140,7 @@ def sweep_dead_saves(directory: str, name: str) -> None:
     found = [left.fullmatch(file_name) for file_name in names_in(directory)]
     for number in {match[1] for match in found if match is not None}:
         prefix = os.path.join(directory, f"{name}-{number}")
-        with contextlib.suppress(LockedError, OSError), FileLock(save_lock_path(prefix), ""):
+        with contextlib.suppress(BundleError, OSError), FileLock(save_lock_path(prefix), ""):
             _sweep_dead_save(prefix)
 
 

@@ -206,7 +206,7 @@ def test_many_in_a_row_are_those_of_a_loop_that_waits(run, clock):
 
 PROGRAM = """
     import os, signal, sys, numpy as np, tensorbundle as tb
-    from tensorbundle import rotation, small_file
+    from tensorbundle import checkpoint_state, metrics_file, rotation
 
     run, point = sys.argv[1:]
     w = np.zeros(1000)
@@ -220,17 +220,19 @@ PROGRAM = """
     def killed_after(function):
         return lambda *arguments, **options: (function(*arguments, **options), killed())
 
-    def killed_at(name, function):
-        return lambda a, b: killed() if os.path.basename(b) == name else function(a, b)
+    def killed_before_rename(path, *_, **__):
+        directory, name = os.path.split(path)
+        open(os.path.join(directory, f".{name}.tmp.0123456789abcdef"), "w").close()
+        killed()
 
     if point == "published":
         rotation.Rotation.add = killed
     elif point == "metrics":
-        os.replace = killed_at("ckpt-2.metrics.json", os.replace)
+        metrics_file.replace_file = killed_before_rename
     elif point == "state":
-        os.replace = killed_at("checkpoint", os.replace)
+        checkpoint_state.replace_file = killed_before_rename
     elif point == "named":
-        os.replace = killed_after(os.replace)
+        checkpoint_state.replace_file = killed_after(checkpoint_state.replace_file)
         rotation.write_metrics = lambda *_, **__: None
     elif point == "removing":
         rotation.remove_bundle = killed

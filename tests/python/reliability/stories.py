@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -119,21 +118,8 @@ class Story:
         ]
 
     def unfinished(self) -> list[str]:
-        """List the temporary files and held locks, of which a save that fails leaves none.
-
-        A free lock may stay, if Ctrl-C came while it was made; the next save takes it.
-        """
-        hidden = {name for name in self.names() if name.startswith(".")} - FOREIGN.keys()
-        return [name for name in hidden if not name.endswith("-lock") or self.is_held(name)]
-
-    def is_held(self, name: str) -> bool:
-        """Tell whether somebody has the lock on a file."""
-        with open(os.path.join(self.directory, name), "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        """List the temporary files and locks, of which a save that fails leaves none."""
+        return [n for n in self.names() if n.startswith(".") and n not in FOREIGN]
 
     def check_next(self, version: int = 9, sweeps: bool = True) -> None:
         """The next save works, and sweeps."""
