@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, wait
 from functools import partial
@@ -17,10 +20,11 @@ from tensorbundle.reports import SaveReport, SnapshotReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.staging_arena import StagingArena
 from tensorbundle.transfer_options import check_threads
+from tensorbundle.worker import Worker
 
 __all__ = ["AsyncSaver", "SaveHandle", "default_saver"]
 
-# How long a wait goes without looking at Ctrl-C, in seconds.
+# How long a wait of the core goes without looking at Ctrl-C, in seconds.
 _GLANCE = 0.05
 
 
@@ -64,6 +68,7 @@ class SaveHandle:
         # From now on nobody can cancel it but by cancel() below.
         self._outcome.set_running_or_notify_cancel()
         self._cancelled = threading.Event()
+        self._ended = _core.Latch()
 
     def done(self) -> bool:
         """Whether it has ended, well or not."""
@@ -74,7 +79,13 @@ class SaveHandle:
 
         How it ended is for `result` to say.
         """
-        return bool(wait([self.durable], timeout).done)
+        # Not by the future alone: Ctrl-C at a bad moment leaves its lock held, and the save
+        # would wait for it for ever (bugs.python.org/issue29988).
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._ended.wait(max(0.0, min(_GLANCE, end - time.monotonic()))):
+            if time.monotonic() >= end:
+                return False
+        return bool(wait([self.durable]).done)
 
     def result(self, timeout: float | None = None) -> SaveReport:
         """Wait for the end and give the report of the save.
@@ -88,11 +99,10 @@ class SaveHandle:
         Exception
             What the save raised; see `save`.
         """
-        return self.durable.result(timeout)
+        return self.durable.result(None if self.wait(timeout) else 0)
 
     def raise_unseen(self) -> None:
-        """Wait for the end, and raise the save's error if nobody has asked for it yet."""
-        self.wait()
+        """Raise the error of a save that has ended, if nobody has asked for it yet."""
         if not self._outcome.seen:
             self.result()
 
@@ -103,6 +113,7 @@ class SaveHandle:
         nothing is left behind.
         """
         self._cancelled.set()
+        self.wait()
         return isinstance(self.durable.exception(), CancelledError)
 
     def __repr__(self) -> str:
@@ -162,7 +173,8 @@ class AsyncSaver:
         self._arena = StagingArena(max_bytes, check_threads(num_threads))
         self._overlap = overlap
         self._spares = spare_files(self, recycle)
-        self._last: SaveHandle | None = None
+        self._worker = Worker()
+        self._failed = deque[SaveHandle]()  # whose errors nobody may have seen
         self._turn = threading.Lock()  # one call of save() or close() at a time
         self._closed = False
         self._process = os.getpid()
@@ -191,24 +203,23 @@ class AsyncSaver:
         with self._turn:
             if self._closed:
                 raise ValueError("the saver is closed")
-            self._finish_last()
+            self._finish()
             if self._spares is not None:
                 pending.options.setdefault("spares", self._spares)
             handle = SaveHandle(pending.prefix)
             copied = None if self._overlap else self._copied(pending)
-            self._last = handle
             written = _core.Latch()
-            # Not a daemon: the interpreter's exit waits for it.
-            thread = threading.Thread(
-                target=self._run,
-                args=(handle, pending, copied, written),
-                name="tensorbundle-save",
-            )
-            thread.start()
-            if copied is not None:
-                if copied.borrowed_bytes > 0:
-                    _wait_for(written, handle)
-                handle.staged.set_result(copied)
+            try:
+                self._worker.do(partial(self._run, handle, pending, copied, written))
+                if copied is not None:
+                    while copied.borrowed_bytes > 0 and not written.wait(_GLANCE):
+                        pass
+                    handle.staged.set_result(copied)
+            except BaseException:  # Ctrl-C
+                handle._outcome.seen = True  # by nobody, who has no handle to ask
+                handle._cancelled.set()
+                self._worker.drain()  # nobody may read the tensors once we have returned
+                raise
         return handle
 
     def _run(
@@ -218,23 +229,30 @@ class AsyncSaver:
         copied: SnapshotReport | None,
         written: _core.Latch,
     ) -> None:
-        """Save, on a thread of its own; copy first where that has not been done."""
+        """Save, on the worker's thread; copy first where that has not been done."""
         try:
             waiting = None if copied is not None else self._copied(pending)
             if waiting is not None and waiting.borrowed_bytes == 0:
                 handle.staged.set_result(waiting)
                 waiting = None
         except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            self._failed.append(handle)
             handle.staged.set_exception(error)
+            handle._ended.open()
             handle.durable.set_exception(error)
             return
-        _write(handle, pending, written, waiting)
+        if not _write(handle, pending, written, waiting):
+            self._failed.append(handle)
 
     def wait(self) -> None:
         """Wait for the save under way, if any, and raise its error if nobody has seen it."""
         self._check_process()
         with self._turn:
-            self._finish_last()
+            self._finish()
+
+    def drain(self) -> None:
+        """Wait until no save is under way; its error is for the next call to tell."""
+        self._worker.drain()
 
     def close(self) -> None:
         """Wait as `wait`, then give memory and files back. May be called again."""
@@ -242,13 +260,13 @@ class AsyncSaver:
         self._check_process()
         with self._turn:
             self._closed = True
-            try:
-                self._finish_last()
-            finally:
-                if self._last is None:
-                    self._arena.free()
-                    if self._spares is not None:
-                        self._spares.clear()
+            # Where Ctrl-C ends this wait, a save still reads the copies.
+            self._worker.drain()
+            self._worker.stop()
+            self._arena.free()
+            if self._spares is not None:
+                self._spares.clear()
+            self._finish()
 
     def __enter__(self) -> AsyncSaver:
         return self
@@ -268,14 +286,11 @@ class AsyncSaver:
                 "make another one after the fork"
             )
 
-    def _finish_last(self) -> None:
-        handle = self._last
-        if handle is None:
-            return
-        handle.wait()
-        # Not before: where Ctrl-C ends the wait, the save still reads the copies.
-        self._last = None
-        handle.raise_unseen()
+    def _finish(self) -> None:
+        self._worker.drain()
+        while self._failed:
+            self._failed[0].raise_unseen()  # it is seen then: the next call goes on
+            self._failed.popleft()
 
     def _copied(self, pending: PendingSave) -> SnapshotReport:
         if pending.is_stable:
@@ -292,8 +307,11 @@ def _write(
     pending: PendingSave,
     written: _core.Latch,
     copied: SnapshotReport | None,
-) -> None:
-    """Write the copies; `copied` is told as soon as the caller's memory is done with."""
+) -> bool:
+    """Write the copies; `copied` is told as soon as the caller's memory is done with.
+
+    Returns whether they are saved.
+    """
 
     def look(done: int, total: int) -> None:
         if copied is not None and not handle.staged.done() and written.wait(0):
@@ -303,24 +321,18 @@ def _write(
         if handle._cancelled.is_set():
             raise CancelledError
 
+    saved = False
     try:
         outcome = partial(handle.durable.set_result, pending.run(look, written))
+        saved = True
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
         outcome = partial(handle.durable.set_exception, error)
     written.open()
     if copied is not None and not handle.staged.done():
         handle.staged.set_result(copied)
+    handle._ended.open()
     outcome()
-
-
-def _wait_for(written: _core.Latch, handle: SaveHandle) -> None:
-    """Wait until the caller's memory is written; Ctrl-C cancels the save."""
-    try:
-        while not written.wait(_GLANCE):
-            pass
-    except BaseException:
-        handle.cancel()  # nobody may read that memory once we have returned
-        raise
+    return saved
 
 
 _lock = threading.Lock()

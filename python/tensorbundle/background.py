@@ -30,11 +30,23 @@ class Background:
         """Copy the tensors of a prepared save, and start it.
 
         What `undo` still holds when the save has ended is called by `settle`, on its
-        thread. REQUIRES: nothing is under way.
+        thread. REQUIRES: nothing is under way. Where this, or what the caller does after it,
+        raises, the caller calls `give_up`.
         """
-        handle = (self._saver or default_saver()).start(pending)
-        self._handle, self._undo, self._process = handle, undo, os.getpid()
-        return handle
+        saver = self._saver or default_saver()
+        try:
+            self._handle, self._undo, self._process = saver.start(pending), undo, os.getpid()
+        except BaseException:  # it may be under way already: Ctrl-C
+            saver.drain()
+            raise
+        return self._handle
+
+    def give_up(self, undo: ExitStack) -> None:
+        """Cancel what is under way, wait for its end, and undo what came to nothing."""
+        handle, self._handle = self._handle, None
+        if handle is not None and self._process == os.getpid():
+            handle.cancel()
+        undo.close()
 
     def look(self) -> None:
         """Settle a save that has ended; leave one that is under way."""
@@ -50,6 +62,6 @@ class Background:
             self._handle = None
             return
         handle.wait()
-        self._handle = None
         self._undo.close()
+        self._handle = None
         handle.raise_unseen()

@@ -83,7 +83,7 @@ class NumberedSaves:
             with recorded:
                 self.report = self._state.write(prefix, options, self._spares)
         except BaseException:
-            undo.close()
+            self._background.give_up(undo)
             raise
         return prefix
 

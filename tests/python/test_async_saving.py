@@ -14,6 +14,7 @@ import pytest
 
 import tensorbundle as tb
 from tensorbundle.core import _core
+from tensorbundle.worker import Worker
 
 from .helpers import Gate, assert_all_same, listing
 
@@ -158,7 +159,7 @@ def test_ctrl_c_while_waiting_for_a_save_leaves_its_copies_alone(prefix, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tb.SaveHandle, "wait", interrupt)
+        patch.setattr(Worker, "drain", interrupt)
         with pytest.raises(KeyboardInterrupt):
             saver.close() if how == "close" else saver.save(prefix, model(2))
     assert saver._arena.memory.size > 24 * MIB
@@ -305,12 +306,25 @@ def test_ctrl_c_while_memory_is_borrowed_cancels_the_save(prefix):
         import os, signal, numpy as np, tensorbundle as tb
         from tensorbundle.core import _core
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _core.Latch.wait = lambda latch, seconds: os.kill(os.getpid(), signal.SIGINT)
+        wait = _core.Latch.wait
+        def interrupted(latch, seconds):
+            if not cancelled:  # of the worker, before that
+                return wait(latch, seconds)
+            _core.Latch.wait = wait
+            os.kill(os.getpid(), signal.SIGINT)
+            return False
+        _core.Latch.wait = interrupted
         saver = tb.AsyncSaver(max_bytes=0)
+        cancelled = []
+        real = tb.SaveHandle.__init__
+        def noted(handle, prefix):
+            real(handle, prefix)
+            cancelled.append(handle._cancelled)
+        tb.SaveHandle.__init__ = noted
         try:
             saver.save(
                 {str(prefix)!r}, {{"a": np.arange(8 << 20)}},
-                progress=lambda done, total: saver._last._cancelled.wait(30),
+                progress=lambda done, total: cancelled[0].wait(30),
             )
         except KeyboardInterrupt:
             saver.close()

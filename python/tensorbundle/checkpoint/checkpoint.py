@@ -175,7 +175,7 @@ class Checkpoint(Module):
             path = f"{os.fspath(file_prefix)}-{before + 1}"
             return self._save(path, _named_as_newest(path, undo), undo, blocking, options)
         except BaseException:
-            undo.close()
+            self._background.give_up(undo)
             raise
 
     @overload

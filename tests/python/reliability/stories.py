@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import tensorbundle as tb
+from tensorbundle.async_saving import default_saver
 from tensorbundle.directories import names_in
 from tensorbundle.recycling import spare_files
 from tensorbundle.saving import prepare
@@ -199,6 +200,38 @@ class Rotate(Story):
         return int(digits) if digits.isdigit() else -1
 
 
+class InBackground(Overwrite):
+    """The same by an `AsyncSaver`."""
+
+    saver: tb.AsyncSaver | None = None
+
+    def act(self, version: int) -> None:
+        prefix, tensors = f"{self.directory}/model", model(version, self.size)
+        with tb.AsyncSaver(recycle=self.recycles) as self.saver:
+            for _ in range(1 + self.recycles):
+                handle = self.saver.save(prefix, tensors, **self.options)
+                self.recycled += handle.result().recycled_bytes
+
+    def check(self, versions: set[int]) -> int:
+        if self.saver is not None:
+            self.saver.close()  # which may have been interrupted
+        return super().check(versions)
+
+
+class RotateInBackground(Rotate):
+    """A manager that saves in the background."""
+
+    def act(self, version: int) -> None:
+        with self.manager(version) as manager:
+            for _ in range(1 + self.recycles):
+                handle = manager.save(metrics={"loss": 1.0 / version}, blocking=False)
+                self.recycled += handle.result().recycled_bytes
+
+    def check(self, versions: set[int]) -> int:
+        default_saver().drain()
+        return super().check(versions)
+
+
 class Gappy(Rotate):
     """The same with numbers that never come again: what died must be swept by others."""
 
@@ -207,7 +240,10 @@ class Gappy(Rotate):
             manager.save(10 * version, metrics={"loss": 1.0 / version})
 
 
-STORIES = {"overwrite": Overwrite, "rotate": Rotate, "gappy": Gappy}
+STORIES = {
+    "overwrite": Overwrite, "rotate": Rotate, "gappy": Gappy,
+    "in background": InBackground, "rotate in background": RotateInBackground,
+}  # fmt: skip
 
 
 def main(run: Callable[[Story], dict[str, Any]]) -> None:
