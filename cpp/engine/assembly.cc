@@ -60,9 +60,13 @@ Result<std::vector<StoredPart>> FindStoredParts(const Bundle& bundle, const std:
   for (PartOfBox& part : *found) {
     const format::Slice& slice = entry.slices[part.part];
     auto stored = bundle.FindPart(name, slice, lookup);
-    Status status =
-        stored.ok() ? CheckPart(*stored, part.place, entry) : std::move(stored).status();
-    if (!status.ok()) return in_index(std::move(status).Within(PartText(slice)));
+    if (stored.ok()) {
+      const Status fits = CheckPart(*stored, part.place, entry);
+      if (!fits.ok()) stored = fits;
+    }
+    if (!stored.ok()) {
+      return in_index(std::move(stored).status().Within(PartText(slice)));
+    }
     parts.push_back({slice, std::move(stored).value(), std::move(part.place)});
   }
   return parts;

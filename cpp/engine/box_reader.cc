@@ -124,7 +124,7 @@ Status BoxReader::ReadWindows(const std::vector<Window>& windows, MutableBytes o
         const Window& window = windows[index];
         const format::Entry& entry = parts_[window.part].entry;
         auto& shared = files.find(entry.shard_id)->second;
-        TB_ASSIGN_OR_RETURN(io::ReadableFile* const file,
+        TB_ASSIGN_OR_RETURN(const io::ReadableFile* const file,
                             shared.Get([&] { return bundle_->OpenShard(entry.shard_id); }));
         TB_RETURN_IF_ERROR(
             ReadWindow(window, *file,

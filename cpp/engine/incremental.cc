@@ -55,12 +55,14 @@ Status Incremental::Compare(std::span<const TensorView> tensors, uint64_t alignm
         .WithPath(previous_->bundle().prefix());
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (!candidates[i].stored.has_value()) continue;
-    kept_[i] = candidates[i].stored;
+    const auto& stored = candidates[i].stored;
+    if (!stored.has_value()) continue;
+    StoredTensor kept = *stored;
     const auto shard = std::find_if(
         shared_.begin(), shared_.end(),
-        [&](const SharedShard& candidate) { return candidate.number == kept_[i]->shard; });
-    kept_[i]->shard = static_cast<uint32_t>(shard - shared_.begin());
+        [&](const SharedShard& candidate) { return candidate.number == kept.shard; });
+    kept.shard = static_cast<uint32_t>(shard - shared_.begin());
+    kept_[i] = kept;
   }
   return Status();
 }

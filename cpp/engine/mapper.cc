@@ -56,9 +56,10 @@ std::vector<Range> RangesOf(std::span<const ReadRequest> requests,
   const uint64_t page = io::MapPageSize();
   std::vector<Range> ranges;
   for (size_t i = 0; i < views.size(); ++i) {
-    if (!views[i].has_value() || views[i]->bytes.empty()) continue;
-    const io::MappedFile& file = *views[i]->file;
-    const uint64_t end = requests[i].entry.offset + views[i]->bytes.size();  // inside the file
+    const auto& view = views[i];
+    if (!view.has_value() || view->bytes.empty()) continue;
+    const io::MappedFile& file = *view->file;
+    const uint64_t end = requests[i].entry.offset + view->bytes.size();  // inside the file
     ranges.push_back({&file, AlignDown(requests[i].entry.offset, page),
                       std::min(AlignUp(end, page), file.size())});
   }

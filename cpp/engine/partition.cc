@@ -15,7 +15,7 @@ using format::Slice;
 std::string ShapeText(const Shape& shape) {
   std::string text = "[";
   for (const uint64_t size : shape) {
-    if (text.size() > 1) text += ",";
+    if (text.size() > 1) text += ',';
     text += std::to_string(size);
   }
   return text + "]";
@@ -187,7 +187,7 @@ bool IsWhole(const Slice& slice, const Shape& shape) {
 std::string SliceText(const Slice& slice) {
   std::string text;
   for (size_t d = 0; d < slice.size(); ++d) {
-    if (d > 0) text += ":";
+    if (d > 0) text += ':';
     const Extent& extent = slice[d];
     text += extent == Extent{}
                 ? "-"

@@ -43,7 +43,7 @@ bool IsSame(const format::Entry& entry, const TensorView& tensor) {
 }  // namespace
 
 Result<std::unique_ptr<PreviousBundle>> PreviousBundle::Open(
-    std::shared_ptr<io::Storage> storage, const std::string& prefix) {
+    const std::shared_ptr<io::Storage>& storage, const std::string& prefix) {
   TB_ASSIGN_OR_RETURN(auto bundle, Bundle::Open(storage, prefix));
   if (bundle->header().big_endian) {
     return Status(Code::kUnsupportedEndianness, "the bundle is big-endian").WithPath(prefix);

@@ -41,8 +41,8 @@ class PreviousBundle {
   //         kLimitExceeded      they are more than it can have
   //         kUnsupportedEndianness
   //         those of Bundle::Open() and DecodeFingerprints()
-  static Result<std::unique_ptr<PreviousBundle>> Open(std::shared_ptr<io::Storage> storage,
-                                                      const std::string& prefix);
+  static Result<std::unique_ptr<PreviousBundle>> Open(
+      const std::shared_ptr<io::Storage>& storage, const std::string& prefix);
 
   // The fingerprints to compare with are to be taken with this one.
   checksum::FingerprintKey key() const { return checksum::FingerprintKey(list_.key); }

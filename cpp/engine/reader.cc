@@ -225,7 +225,7 @@ class ReadOperation {
   Status RunJob(size_t index, MutableBytes scratch, Worker& worker, JobContext& context) {
     const ReadJob& job = jobs_[index];
     Shard& shard = shards_.find(job.shard)->second;
-    TB_ASSIGN_OR_RETURN(io::ReadableFile* const file,
+    TB_ASSIGN_OR_RETURN(const io::ReadableFile* const file,
                         shard.file.Get([&] { return OpenShard(job.shard, shard.bytes); }));
     Status status;
     if (IsEncoded(job.ranges.front()) && requests_[job.ranges.front()].out.empty()) {

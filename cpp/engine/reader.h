@@ -48,7 +48,9 @@ struct ReadRequest {
   bool fresh = false;  // nobody has touched that memory yet, so its pages are missing
   // Takes every block, if there is no `out`; usually null.  REQUIRES: not of strings
   std::shared_ptr<const Spread> spread = nullptr;
-  std::string part = {};  // of a partitioned tensor: which it is, for messages
+  // Of a partitioned tensor: which it is, for messages.
+  // NOLINTNEXTLINE(readability-redundant-member-init): so that initializers may leave it out
+  std::string part = {};
 };
 
 // How a shard is read.  kAuto reads past the page cache where the file system can and the

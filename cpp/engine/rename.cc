@@ -84,6 +84,7 @@ class RenamedIndex {
       new_key = NewNameOf(key);
       TB_RETURN_IF_ERROR(CheckUnique(std::string(key), new_key));
     } else {
+      // NOLINTNEXTLINE(bugprone-unchecked-optional-access): no name
       const format::SliceKey part = format::DecodeSliceKey(key).value();
       new_key = format::EncodeSliceKey(NewNameOf(part.name), part.slice);
     }

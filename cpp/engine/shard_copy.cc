@@ -13,7 +13,7 @@ constexpr uint64_t kCopyBlock = 1u << 20;  // bytes: a multiple of any device's 
 }  // namespace
 
 Result<uint64_t> CopyShard(io::Storage& storage, const std::string& path, uint32_t shard,
-                           Publication& publication, JobContext& context) {
+                           Publication& publication, const JobContext& context) {
   TB_ASSIGN_OR_RETURN(const auto source, storage.OpenForRead(path));
   TB_ASSIGN_OR_RETURN(const auto target, publication.CreateShard(shard));
   const uint64_t size = source->size();

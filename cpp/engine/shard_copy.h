@@ -18,6 +18,6 @@ namespace tensorbundle::engine {
 //
 // Errors: kNotRegularFile, kCancelled, whatever the files return
 Result<uint64_t> CopyShard(io::Storage& storage, const std::string& path, uint32_t shard,
-                           Publication& publication, JobContext& context);
+                           Publication& publication, const JobContext& context);
 
 }  // namespace tensorbundle::engine

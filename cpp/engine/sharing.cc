@@ -7,6 +7,7 @@ namespace {
 
 bool LiesWithin(const Candidate& candidate, std::optional<uint64_t> file_size,
                 uint64_t alignment) {
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): the callers have asked
   const uint64_t offset = candidate.stored->offset;
   return file_size.has_value() && offset % alignment == 0 && offset <= *file_size &&
          candidate.size <= *file_size - offset;
@@ -43,6 +44,7 @@ std::vector<SharedShard> ChooseShared(std::span<Candidate> candidates,
   std::vector<SharedShard> shared;
   for (uint32_t shard = 0; shard < live.size(); ++shard) {
     if (live[shard] == 0) continue;
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): a tensor lies within it
     const uint64_t size = *file_sizes[shard];
     // Tensors may share bytes: not subtracted without a look.
     const uint64_t dead = size - std::min(size, live[shard]);

@@ -88,6 +88,7 @@ Status StreamShards::Add(const TensorView& tensor, Observer* observer, format::E
     return Collect(tensor, *offset, entry);
   }
   TB_ASSIGN_OR_RETURN(const auto crc, Flush(&tensor, *offset, observer));
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): Flush() has a large one
   entry.crc32c = checksum::Mask(tensor.crc.value_or(*crc));
   return Status();
 }

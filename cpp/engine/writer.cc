@@ -100,8 +100,9 @@ class SaveOperation {
 
   // Where a tensor is that is not written; null for one that is.
   const StoredTensor* Kept(uint32_t tensor) const {
-    if (incremental_ == nullptr || !incremental_->Kept(tensor).has_value()) return nullptr;
-    return &*incremental_->Kept(tensor);
+    if (incremental_ == nullptr) return nullptr;
+    const auto& kept = incremental_->Kept(tensor);
+    return kept.has_value() ? &*kept : nullptr;
   }
 
   Group GroupOf(uint32_t tensor) const {
