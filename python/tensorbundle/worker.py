@@ -8,7 +8,9 @@ left half done. Here each step is one call into C: a job is in the queue, or it 
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -24,7 +26,7 @@ _GLANCE = 0.05
 class Worker:
     """Starts its thread when made; it ends with this at the latest.
 
-    The thread does not keep the interpreter from ending: whoever owns this drains it at exit.
+    The end of the interpreter waits for what was given, in children of multiprocessing too.
     """
 
     def __init__(self) -> None:
@@ -36,6 +38,7 @@ class Worker:
 
     def do(self, job: Callable[[], object]) -> None:
         """Have a job, which must not raise, done after all that were given before."""
+        _given.add(self)
         self._jobs.put(job)
 
     def drain(self) -> None:
@@ -51,6 +54,7 @@ class Worker:
         self._jobs.put(None)
         while os.getpid() == self._process and not self._ended.wait(_GLANCE):
             pass
+        _given.discard(self)
 
 
 def _work(jobs: SimpleQueue[Callable[[], object] | None], ended: _core.Latch) -> None:
@@ -58,3 +62,16 @@ def _work(jobs: SimpleQueue[Callable[[], object] | None], ended: _core.Latch) ->
         job()
         del job  # it may hold gigabytes, until the next one comes
     ended.open()
+
+
+_given: set[Worker] = set()
+
+
+def _drain_all() -> None:
+    for worker in list(_given):
+        worker.drain()
+
+
+# As concurrent.futures does: where threads are waited for. What atexit has comes after that,
+# and never in a child that multiprocessing has forked.
+getattr(threading, "_register_atexit", atexit.register)(_drain_all)

@@ -333,3 +333,25 @@ def test_ctrl_c_while_memory_is_borrowed_cancels_the_save(prefix):
     """)
     assert (code, errors) == (0, "")
     assert listing(prefix) == []
+
+
+def test_the_end_of_a_forked_worker_process_waits_for_its_saves(tmp_path):
+    code, errors = run_program(f"""
+        import multiprocessing, numpy as np, tensorbundle as tb
+
+        def train(number):
+            saver = tb.AsyncSaver()
+            saver.save(f"{{{str(tmp_path)!r}}}/{{number}}", {{"a": np.arange(1 << 22)}})
+
+        tb.save({str(tmp_path / "first")!r}, {{"a": 1}}, blocking=False)
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=train, args=(number,)) for number in range(2)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+            assert child.exitcode == 0
+    """)
+    assert (code, errors) == (0, "")
+    for number in range(2):
+        assert tb.verify(tmp_path / str(number)).ok
