@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
 
 __all__ = [
     "make_directories",
@@ -17,13 +16,23 @@ __all__ = [
 ]
 
 
-@contextlib.contextmanager
-def telling(operation: str, path: str) -> Iterator[None]:
-    """Tell in an ``OSError`` which call failed, and on what, as the core's errors do."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, f"{operation}: {error.strerror}", path) from error
+class telling:
+    """Tells in an ``OSError`` which call failed, and on what, as the core's errors do."""
+
+    # Not a generator: the errors that pass through one refer to themselves from Python 3.12
+    # on, and to the callers' frames, and so keep what those hold until the next collection.
+
+    def __init__(self, operation: str, path: str) -> None:
+        self._operation = operation
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, OSError):
+            told = f"{self._operation}: {error.strerror}"
+            raise OSError(error.errno, told, self._path) from error
 
 
 def names_in(path: str) -> list[str]:
