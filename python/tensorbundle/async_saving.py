@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import threading
-import time
 from collections import deque
-from collections.abc import Mapping
-from concurrent.futures import CancelledError, Future, wait
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tensorbundle.core import _core
+from tensorbundle.outcome import Outcome
 from tensorbundle.recycling import spare_files
 from tensorbundle.reports import SaveReport, SnapshotReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.staging_arena import StagingArena
 from tensorbundle.transfer_options import check_threads
-from tensorbundle.worker import Worker
+from tensorbundle.worker import GLANCE, Worker
 
 __all__ = ["AsyncSaver", "SaveHandle", "default_saver"]
 
-# How long a wait of the core goes without looking at Ctrl-C, in seconds.
-_GLANCE = 0.05
-
-
-class _Outcome(Future[SaveReport]):
-    """A future that knows whether somebody has seen how it ended."""
-
-    seen = False
-
-    def result(self, timeout: float | None = None) -> SaveReport:
-        """Give the report, or raise what the save raised."""
-        try:
-            return super().result(timeout)
-        finally:
-            self.seen = self.done()
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Give what the save raised, if anything."""
-        try:
-            return super().exception(timeout)
-        finally:
-            self.seen = self.done()
+T = TypeVar("T")
 
 
 class SaveHandle:
@@ -61,14 +39,11 @@ class SaveHandle:
     durable: Future[SaveReport]
     """Done when the checkpoint is on the device, or has failed, or was cancelled."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, worker: Worker) -> None:
         self.prefix = prefix
-        self.staged = Future()
-        self.durable = self._outcome = _Outcome()
-        # From now on nobody can cancel it but by cancel() below.
-        self._outcome.set_running_or_notify_cancel()
-        self._cancelled = threading.Event()
-        self._ended = _core.Latch()
+        self.staged = self._copied = Outcome[SnapshotReport](worker)
+        self.durable = self._outcome = Outcome[SaveReport](worker)
+        self._is_cancelled = False
 
     def done(self) -> bool:
         """Whether it has ended, well or not."""
@@ -78,14 +53,15 @@ class SaveHandle:
         """Wait until it has ended, at most `timeout` seconds; tell whether it has.
 
         How it ended is for `result` to say.
+
+        Raises
+        ------
+        RuntimeError
+            It has not ended, and can never be seen to: a forked child asks for its parent's
+            save, or the save's own ``progress`` or callback, which runs on its thread. So
+            with `result` and `cancel`.
         """
-        # Not by the future alone: Ctrl-C at a bad moment leaves its lock held, and the save
-        # would wait for it for ever (bugs.python.org/issue29988).
-        end = math.inf if timeout is None else time.monotonic() + timeout
-        while not self._ended.wait(max(0.0, min(_GLANCE, end - time.monotonic()))):
-            if time.monotonic() >= end:
-                return False
-        return bool(wait([self.durable]).done)
+        return self._outcome.wait(timeout)
 
     def result(self, timeout: float | None = None) -> SaveReport:
         """Wait for the end and give the report of the save.
@@ -99,7 +75,7 @@ class SaveHandle:
         Exception
             What the save raised; see `save`.
         """
-        return self.durable.result(None if self.wait(timeout) else 0)
+        return self._outcome.result(timeout)
 
     def raise_unseen(self) -> None:
         """Raise the error of a save that has ended, if nobody has asked for it yet."""
@@ -112,9 +88,9 @@ class SaveHandle:
         Returns whether it was stopped: then what was at the prefix before is intact and
         nothing is left behind.
         """
-        self._cancelled.set()
+        self._is_cancelled = True
         self.wait()
-        return isinstance(self.durable.exception(), CancelledError)
+        return isinstance(self._outcome.exception(), CancelledError)
 
     def __repr__(self) -> str:
         state = "ended" if self.done() else "under way"
@@ -133,6 +109,10 @@ class AsyncSaver:
     A save that fails raises its error from `SaveHandle.result`. Where nobody asked, the
     next `save`, `wait` or `close` raises it, and at the latest the interpreter's exit,
     which waits for the save under way.
+
+    Threads: any thread may use any method. Not a save's own ``progress`` or callback, which
+    would wait for itself, nor a signal handler that has interrupted a call of the same saver:
+    these get a ``RuntimeError``.
 
     Parameters
     ----------
@@ -175,7 +155,8 @@ class AsyncSaver:
         self._spares = spare_files(self, recycle)
         self._worker = Worker()
         self._failed = deque[SaveHandle]()  # whose errors nobody may have seen
-        self._turn = threading.Lock()  # one call of save() or close() at a time
+        self._turn = threading.RLock()  # one call at a time
+        self._is_busy = False  # with such a call
         self._closed = False
         self._process = os.getpid()
         atexit.register(self._at_exit)
@@ -199,27 +180,31 @@ class AsyncSaver:
 
     def start(self, pending: PendingSave) -> SaveHandle:
         """Copy the tensors of a prepared save, unless they keep, and start it."""
-        self._check_process()
-        with self._turn:
-            if self._closed:
-                raise ValueError("the saver is closed")
-            self._finish()
-            if self._spares is not None:
-                pending.options.setdefault("spares", self._spares)
-            handle = SaveHandle(pending.prefix)
-            copied = None if self._overlap else self._copied(pending)
-            written = _core.Latch()
-            try:
-                self._worker.do(partial(self._run, handle, pending, copied, written))
-                if copied is not None:
-                    while copied.borrowed_bytes > 0 and not written.wait(_GLANCE):
-                        pass
-                    handle.staged.set_result(copied)
-            except BaseException:  # Ctrl-C
-                handle._outcome.seen = True  # by nobody, who has no handle to ask
-                handle._cancelled.set()
-                self._worker.drain()  # nobody may read the tensors once we have returned
-                raise
+        return self._alone(partial(self._start, pending))
+
+    def _start(self, pending: PendingSave) -> SaveHandle:
+        if self._closed:
+            raise ValueError("the saver is closed")
+        self._finish()
+        if self._spares is not None:
+            pending.options.setdefault("spares", self._spares)
+        handle = SaveHandle(pending.prefix, self._worker)
+        copied = None if self._overlap else self._copy(pending)
+        written = _core.Latch()
+        try:
+            if copied is not None and copied.borrowed_bytes == 0:
+                handle._copied.succeed(copied)
+            self._worker.do(partial(self._run, handle, pending, copied, written))
+            while copied is not None and not handle.staged.done():
+                if written.wait(GLANCE):
+                    handle._copied.succeed(copied)
+        except BaseException:  # Ctrl-C
+            handle._outcome.seen = True  # by nobody, who has no handle to ask
+            handle._is_cancelled = True
+            self._worker.drain()  # nobody may read the tensors once we have returned
+            raise
+        if not threading.main_thread().is_alive():
+            self._finish()  # the interpreter is ending: nobody else may wait for it
         return handle
 
     def _run(
@@ -231,42 +216,43 @@ class AsyncSaver:
     ) -> None:
         """Save, on the worker's thread; copy first where that has not been done."""
         try:
-            waiting = None if copied is not None else self._copied(pending)
-            if waiting is not None and waiting.borrowed_bytes == 0:
-                handle.staged.set_result(waiting)
-                waiting = None
+            waiting = None if copied is not None else self._copy(pending)
         except BaseException as error:  # noqa: BLE001 - whoever waits gets it
             self._failed.append(handle)
-            handle.staged.set_exception(error)
-            handle._ended.open()
-            handle.durable.set_exception(error)
+            handle._copied.fail(error)
+            handle._outcome.fail(error)
             return
+        if waiting is not None and waiting.borrowed_bytes == 0:
+            handle._copied.succeed(waiting)
+            waiting = None
         if not _write(handle, pending, written, waiting):
             self._failed.append(handle)
 
     def wait(self) -> None:
         """Wait for the save under way, if any, and raise its error if nobody has seen it."""
-        self._check_process()
-        with self._turn:
-            self._finish()
+        self._alone(self._finish)
 
     def drain(self) -> None:
         """Wait until no save is under way; its error is for the next call to tell."""
         self._worker.drain()
 
     def close(self) -> None:
-        """Wait as `wait`, then give memory and files back. May be called again."""
+        """Wait as `wait`, then give memory and files back. May be called again.
+
+        Where Ctrl-C ends the wait, the save goes on: the next `close`, or the interpreter's
+        exit, waits for it.
+        """
+        self._alone(self._close)
+
+    def _close(self) -> None:
+        self._closed = True
+        self._worker.drain()
+        self._worker.stop()
+        self._arena.free()
+        if self._spares is not None:
+            self._spares.clear()
         atexit.unregister(self._at_exit)
-        self._check_process()
-        with self._turn:
-            self._closed = True
-            # Where Ctrl-C ends this wait, a save still reads the copies.
-            self._worker.drain()
-            self._worker.stop()
-            self._arena.free()
-            if self._spares is not None:
-                self._spares.clear()
-            self._finish()
+        self._finish()
 
     def __enter__(self) -> AsyncSaver:
         return self
@@ -279,11 +265,31 @@ class AsyncSaver:
     ) -> None:
         self.close()
 
-    def _check_process(self) -> None:
+    def _alone(self, call: Callable[[], T]) -> T:
+        """Do what one thread at a time may do."""
+        self._check_caller()
+        with self._turn:
+            if self._is_busy:
+                raise RuntimeError(
+                    "a signal handler that has interrupted a call of this AsyncSaver cannot "
+                    "call it; let the handler set a flag, and save when the call has returned"
+                )
+            self._is_busy = True
+            try:
+                return call()
+            finally:
+                self._is_busy = False
+
+    def _check_caller(self) -> None:
         if os.getpid() != self._process:
             raise RuntimeError(
                 "this AsyncSaver belongs to the parent process, whose saves go on there; "
                 "make another one after the fork"
+            )
+        if self._worker.is_current():
+            raise RuntimeError(
+                "a save's progress function or callback cannot call the AsyncSaver that "
+                "saves: it would wait for itself"
             )
 
     def _finish(self) -> None:
@@ -292,7 +298,7 @@ class AsyncSaver:
             self._failed[0].raise_unseen()  # it is seen then: the next call goes on
             self._failed.popleft()
 
-    def _copied(self, pending: PendingSave) -> SnapshotReport:
+    def _copy(self, pending: PendingSave) -> SnapshotReport:
         if pending.is_stable:
             return SnapshotReport(0, 0, 0.0)
         return self._arena.copy(pending.tensors)
@@ -315,27 +321,26 @@ def _write(
 
     def look(done: int, total: int) -> None:
         if copied is not None and not handle.staged.done() and written.wait(0):
-            handle.staged.set_result(copied)
+            handle._copied.succeed(copied)
         if pending.progress is not None:
             pending.progress(done, total)
-        if handle._cancelled.is_set():
+        if handle._is_cancelled:
             raise CancelledError
 
     saved = False
     try:
-        outcome = partial(handle.durable.set_result, pending.run(look, written))
+        outcome = partial(handle._outcome.succeed, pending.run(look, written))
         saved = True
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
-        outcome = partial(handle.durable.set_exception, error)
+        outcome = partial(handle._outcome.fail, error)
     written.open()
     if copied is not None and not handle.staged.done():
-        handle.staged.set_result(copied)
-    handle._ended.open()
+        handle._copied.succeed(copied)
     outcome()
     return saved
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may save, too
 _default: AsyncSaver | None = None
 
 
@@ -350,7 +355,7 @@ def default_saver() -> AsyncSaver:
 
 def _forget_default() -> None:
     global _default, _lock
-    _default, _lock = None, threading.Lock()  # the parent's may be held by a thread of its
+    _default, _lock = None, threading.RLock()  # the parent's may be held by a thread of its
 
 
 os.register_at_fork(after_in_child=_forget_default)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -17,10 +19,12 @@ from queue import SimpleQueue
 
 from tensorbundle.core import _core
 
-__all__ = ["Worker"]
+__all__ = ["GLANCE", "Worker"]
 
-# How long a wait of the core goes without looking at Ctrl-C, in seconds.
-_GLANCE = 0.05
+_LOG = logging.getLogger("tensorbundle")
+
+GLANCE = 0.05
+"""How long a wait of the core goes without looking at Ctrl-C, in seconds."""
 
 
 class Worker:
@@ -34,32 +38,80 @@ class Worker:
         self._ended = _core.Latch()
         self._process = os.getpid()
         weakref.finalize(self, self._jobs.put, None).atexit = False
-        _thread.start_new_thread(_work, (self._jobs, self._ended))
+        self._thread = _thread.start_new_thread(_work, (self._jobs, self._ended))
 
     def do(self, job: Callable[[], object]) -> None:
-        """Have a job, which must not raise, done after all that were given before."""
+        """Have a job done after all that were given before; what it raises is logged."""
         _given.add(self)
         self._jobs.put(job)
 
     def drain(self) -> None:
-        """Wait until what was given has been done; in a forked child there is nothing."""
+        """Wait until what was given has been done; in a forked child there is nothing.
+
+        Raises
+        ------
+        RuntimeError
+            A job has called this.
+        """
         done = _core.Latch()
         self._jobs.put(done.open)
-        while os.getpid() == self._process and not self._ended.wait(0):
-            if done.wait(_GLANCE):
-                return
+        while self._runs() and not done.wait(GLANCE):
+            pass
 
     def stop(self) -> None:
-        """End the thread when all is done; what is given after is not. Again is harmless."""
+        """End the thread when all is done; what is given after is not. Again is harmless.
+
+        Raises
+        ------
+        RuntimeError
+            A job has called this.
+        """
         self._jobs.put(None)
-        while os.getpid() == self._process and not self._ended.wait(_GLANCE):
+        while self._runs() and not self._ended.wait(GLANCE):
             pass
         _given.discard(self)
+
+    def is_current(self) -> bool:
+        """Whether this is called by a job."""
+        # Once it has ended another thread may have its number.
+        return _thread.get_ident() == self._thread and not self._ended.wait(0)
+
+    def check_wait(self) -> None:
+        """Refuse to wait for a job where that would never end.
+
+        Raises
+        ------
+        RuntimeError
+            A job has called this; or a forked child, which has no such thread; or the
+            interpreter is ending, and lets no other thread go on.
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError("a forked child cannot wait for what its parent process does")
+        if sys.is_finalizing():
+            raise RuntimeError("the interpreter has ended; nothing goes on in the background")
+        self._check_caller()
+
+    def _check_caller(self) -> None:
+        if self.is_current():
+            raise RuntimeError(
+                "a save in the background cannot wait for its own end: not from its progress "
+                "function, which cancels it by raising, nor from a callback"
+            )
+
+    def _runs(self) -> bool:
+        """Whether there is somebody to wait for."""
+        if os.getpid() != self._process or sys.is_finalizing() or self._ended.wait(0):
+            return False
+        self._check_caller()
+        return True
 
 
 def _work(jobs: SimpleQueue[Callable[[], object] | None], ended: _core.Latch) -> None:
     while (job := jobs.get()) is not None:
-        job()
+        try:
+            job()
+        except BaseException:  # noqa: BLE001 - the next job has nothing to do with it
+            _LOG.exception("what was to be done in the background has failed")
         del job  # it may hold gigabytes, until the next one comes
     ended.open()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import numpy as np
 import pytest
@@ -222,16 +224,14 @@ def test_an_error_that_nobody_asked_for_comes_from_the_next_call(tmp_path, prefi
         saver.save(prefix, model())
 
 
-def test_cancel_leaves_the_old_checkpoint(prefix, saver):
+def test_cancel_leaves_the_old_checkpoint(prefix, saver, monkeypatch):
     tb.save(prefix, model(1))
     before = listing(prefix)
     gate = Gate()
     handle = saver.save(prefix, model(2), progress=gate)
     assert gate.reached.wait(30)
-    opener = threading.Thread(target=lambda: (handle._cancelled.wait(30), gate.open.set()))
-    opener.start()
+    gate.open_at(monkeypatch, tb.SaveHandle, "wait")
     assert handle.cancel()
-    opener.join()
     with pytest.raises(CancelledError):
         handle.result()
     assert listing(prefix) == before
@@ -304,28 +304,29 @@ def test_a_forked_child_has_savers_of_its_own(prefix, tmp_path):
 
 def test_ctrl_c_while_memory_is_borrowed_cancels_the_save(prefix):
     code, errors = run_program(f"""
-        import os, signal, numpy as np, tensorbundle as tb
+        import os, signal, threading, numpy as np, tensorbundle as tb
         from tensorbundle.core import _core
+        from tensorbundle.worker import Worker
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        wait = _core.Latch.wait
+        wait, drain, main = _core.Latch.wait, Worker.drain, threading.get_ident()
         def interrupted(latch, seconds):
-            if not cancelled:  # of the worker, before that
+            if seconds == 0 or threading.get_ident() != main:
                 return wait(latch, seconds)
             _core.Latch.wait = wait
             os.kill(os.getpid(), signal.SIGINT)
             return False
-        _core.Latch.wait = interrupted
-        saver = tb.AsyncSaver(max_bytes=0)
-        cancelled = []
-        real = tb.SaveHandle.__init__
-        def noted(handle, prefix):
-            real(handle, prefix)
-            cancelled.append(handle._cancelled)
-        tb.SaveHandle.__init__ = noted
+        saver, go_on = tb.AsyncSaver(max_bytes=0), threading.Event()
+        def cancelled(worker):
+            go_on.set()
+            drain(worker)
+        def begin(worker, job, do=Worker.do):
+            _core.Latch.wait, Worker.drain = interrupted, cancelled
+            do(worker, job)
+        Worker.do = begin
         try:
             saver.save(
                 {str(prefix)!r}, {{"a": np.arange(8 << 20)}},
-                progress=lambda done, total: cancelled[0].wait(30),
+                progress=lambda done, total: go_on.wait(30),
             )
         except KeyboardInterrupt:
             saver.close()
@@ -356,3 +357,171 @@ def test_the_end_of_a_forked_worker_process_waits_for_its_saves(tmp_path):
     assert (code, errors) == (0, "")
     for number in range(2):
         assert tb.verify(tmp_path / str(number)).ok
+
+
+# ---- What must not wait for ever ----------------------------------------------------------
+
+
+ASKS = {
+    "handle.wait": lambda saver, handle: handle.wait(),
+    "handle.result": lambda saver, handle: handle.result(),
+    "handle.cancel": lambda saver, handle: handle.cancel(),
+    "durable.result": lambda saver, handle: handle.durable.result(),
+    "wait": lambda saver, handle: saver.wait(),
+    "drain": lambda saver, handle: saver.drain(),
+    "close": lambda saver, handle: saver.close(),
+    "save": lambda saver, handle: saver.save(handle.prefix, model()),
+}
+
+
+@pytest.mark.parametrize("what", ASKS)
+def test_a_save_cannot_wait_for_its_own_end(prefix, what):
+    gate, handles = Gate(), []
+
+    def progress(done, total):
+        gate(done, total)
+        ASKS[what](saver, handles[0])
+
+    with tb.AsyncSaver() as saver:
+        handles.append(saver.save(prefix, model(), progress=progress))
+        gate.open.set()
+        with pytest.raises(RuntimeError, match="cannot"):
+            handles[0].result()
+        assert listing(prefix) == []
+        saver.save(prefix, model(1)).result()
+
+
+@pytest.mark.parametrize("raises", [ValueError, SystemExit, KeyboardInterrupt])
+def test_what_a_callback_of_a_future_raises_is_logged(prefix, saver, caplog, raises):
+    def fail(_):
+        raise raises("of the callback")
+
+    called = []
+    gate = Gate()
+    handle = saver.save(prefix, model(), progress=gate)
+    for callback in (fail, called.append):
+        handle.durable.add_done_callback(callback)
+    gate.open.set()
+    saver.wait()
+    assert called == [handle.durable]
+    assert "of the callback" in caplog.text
+    saver.save(prefix, model(1)).result()
+
+
+def test_nobody_cancels_the_copy_by_its_future(prefix, monkeypatch):
+    copy, go_on = _core.take_snapshot, threading.Event()
+    monkeypatch.setattr(_core, "take_snapshot", lambda *a: go_on.wait(30) and copy(*a))
+    with tb.AsyncSaver(overlap=True) as saver:
+        handle = saver.save(prefix, model())
+        assert not handle.staged.cancel()
+        go_on.set()
+        handle.result()
+    assert handle.staged.result(0).copied_bytes > 24 * MIB
+
+
+def test_who_asks_a_save_under_way_holds_no_lock_that_its_end_needs(prefix, monkeypatch):
+    # Ctrl-C would leave it held: bugs.python.org/issue29988.
+    copy, go_on = _core.take_snapshot, threading.Event()
+    monkeypatch.setattr(_core, "take_snapshot", lambda *a: go_on.wait(30) and copy(*a))
+    with tb.AsyncSaver(overlap=True) as saver:
+        handle = saver.save(prefix, model())
+        with monkeypatch.context() as patch:
+            for future in (handle.staged, handle.durable):
+                patch.setattr(future, "_condition", None)
+                assert not future.done() and future.running() and not future.cancelled()
+                with pytest.raises(FutureTimeoutError):
+                    future.result(0.001)
+                with pytest.raises(FutureTimeoutError):
+                    future.exception(0)
+            assert not handle.done() and not handle.wait(0)
+        go_on.set()
+        handle.result()
+
+
+@pytest.mark.parametrize("what", ["save", "wait", "close"])
+def test_a_signal_handler_is_told_that_it_has_interrupted_the_saver(prefix, monkeypatch, what):
+    def handler(*_):
+        with pytest.raises(RuntimeError, match="signal handler"):
+            ASKS[what](saver, handle)
+        told.append(what)
+
+    def interrupted(*arguments):
+        if not told:
+            signal.raise_signal(signal.SIGUSR1)
+        return copy(*arguments)
+
+    told, copy = [], _core.take_snapshot
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with tb.AsyncSaver() as saver:
+            handle = saver.save(prefix, {"a": 1})
+            monkeypatch.setattr(_core, "take_snapshot", interrupted)
+            saver.save(prefix, model()).result()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert told == [what]
+    assert_all_same(tb.load(prefix), model())
+
+
+def test_a_forked_child_cannot_wait_for_its_parents_save(prefix):
+    code, errors = run_program(f"""
+        import os, threading, tensorbundle as tb
+        saver, go_on = tb.AsyncSaver(), threading.Event()
+        ended = saver.save({str(prefix)!r}, {{"a": 1}})
+        ended.result()
+        handle = saver.save({str(prefix)!r}, {{"a": 2}}, progress=lambda *_: go_on.wait(30))
+        child = os.fork()
+        if child == 0:
+            ended.result()
+            for ask in (handle.wait, handle.result, handle.cancel, handle.durable.result):
+                try:
+                    ask()
+                except RuntimeError as error:
+                    assert "parent" in str(error)
+                else:
+                    os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        go_on.set()
+    """)
+    assert (code, errors) == (0, "")
+    assert tb.load(prefix)["a"] == 2
+
+
+# ---- The interpreter's exit ----------------------------------------------------------------
+
+
+def test_the_exit_waits_where_ctrl_c_has_ended_the_wait_of_close(prefix):
+    code, errors = run_program(f"""
+        import threading, tensorbundle as tb
+        from tensorbundle.worker import Worker
+        saver, go_on = tb.AsyncSaver(), threading.Event()
+        saver.save({str(prefix)!r}, {{"a": 1}}, progress=lambda *_: go_on.wait(30))
+        drain = Worker.drain
+        def interrupt(worker):
+            Worker.drain = at_exit
+            raise KeyboardInterrupt
+        def at_exit(worker):
+            go_on.set()
+            drain(worker)
+        Worker.drain = interrupt
+        try:
+            saver.close()
+        except KeyboardInterrupt:
+            pass
+    """)
+    assert (code, errors) == (0, "")
+    assert tb.load(prefix)["a"] == 1
+
+
+def test_a_save_that_begins_while_the_interpreter_ends_is_waited_for(prefix):
+    code, errors = run_program(f"""
+        import atexit, numpy as np, tensorbundle as tb
+        # Called after the exit of the process' saver, which is younger.
+        atexit.register(
+            lambda: tb.save({str(prefix)!r}, {{"a": np.ones(4 << 20)}}, blocking=False)
+        )
+        tb.save({str(prefix) + "-first"!r}, {{"a": 1}}, blocking=False)
+    """)
+    assert (code, errors) == (0, "")
+    assert tb.load(prefix)["a"].sum() == 4 << 20

@@ -53,6 +53,25 @@ def test_stopping_ends_the_thread_and_may_be_said_again():
     assert_ends(before)
 
 
+@pytest.mark.parametrize("raises", [ValueError, SystemExit])
+def test_a_job_that_fails_is_logged_and_the_next_is_done(worker, caplog, raises):
+    def fail():
+        raise raises("of the job")
+
+    done = []
+    for job in (fail, lambda: done.append(1)):
+        worker.do(job)
+    worker.drain()
+    assert done == [1] and "of the job" in caplog.text
+
+
+@pytest.mark.parametrize("what", [Worker.drain, Worker.stop, Worker.check_wait])
+def test_a_job_cannot_wait_for_its_own_end(worker, caplog, what):
+    worker.do(lambda: what(worker))
+    worker.drain()
+    assert "cannot wait for its own end" in caplog.text
+
+
 def test_the_thread_ends_with_its_owner():
     before = names_in("/proc/self/task")
     worker = Worker()

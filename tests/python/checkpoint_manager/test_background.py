@@ -128,14 +128,25 @@ def test_one_that_is_cancelled_leaves_everything(run, monkeypatch):
     gate = Gate()
     handle = manager.save(7, options={"progress": gate}, metrics={"loss": 0}, blocking=False)
     assert gate.reached.wait(30)
-    handle._cancelled.set()
-    gate.open.set()
+    gate.open_at(monkeypatch, tb.SaveHandle, "wait")
     assert handle.cancel()
     manager.wait()
     after = {name: (run / name).read_bytes() for name in listed(run) if name[0] != "."}
     assert after == before and manager.metrics(7) == {"loss": 1.0}
     with pytest.raises(CancelledError):
         handle.result()
+
+
+@pytest.mark.parametrize("what", ["wait", "restore", "save"])
+def test_a_callback_cannot_wait_for_its_own_save(run, what):
+    manager = manage(run, callbacks=[lambda _: CALLS[what](manager)])
+    gate = Gate()
+    handle = begin(manager, progress=gate)
+    gate.open.set()
+    with pytest.raises(RuntimeError, match="cannot"):
+        handle.result()
+    assert manager.latest_checkpoint == str(run / "ckpt-1")
+    manager.close()
 
 
 @pytest.mark.parametrize("what", ["callback", "rule"])
