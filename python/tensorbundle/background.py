@@ -48,6 +48,12 @@ class Background:
             handle.cancel()
         undo.close()
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a save of this process has not ended yet."""
+        handle = self._handle
+        return handle is not None and self._process == os.getpid() and not handle.done()
+
     def look(self) -> None:
         """Settle a save that has ended; leave one that is under way."""
         if self._handle is not None and self._handle.done():

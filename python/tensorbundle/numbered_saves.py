@@ -96,7 +96,12 @@ class NumberedSaves:
         self._background.settle()
 
     def close(self) -> None:
-        """Let others save here; a later save takes the lock again."""
+        """Let others save here; a later save takes the lock again.
+
+        Where Ctrl-C has ended the wait for a save, that one keeps the lock: close again.
+        """
+        if self._background.is_under_way:
+            return
         if self._spares is not None:
             self._spares.clear()
         if self._lock is not None:

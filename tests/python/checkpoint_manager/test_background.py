@@ -137,6 +137,23 @@ def test_one_that_is_cancelled_leaves_everything(run, monkeypatch):
         handle.result()
 
 
+def test_ctrl_c_while_closing_waits_leaves_the_lock_to_the_save(run, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    manager, gate = manage(run), Gate()
+    begin(manager, progress=gate)
+    with monkeypatch.context() as patch:
+        patch.setattr(tb.SaveHandle, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            manager.close()
+    with pytest.raises(tb.LockedError):
+        manage(run).save()
+    gate.open.set()
+    manager.close()
+    assert manage(run).save() == str(run / "ckpt-2")
+
+
 @pytest.mark.parametrize("what", ["wait", "restore", "save"])
 def test_a_callback_cannot_wait_for_its_own_save(run, what):
     manager = manage(run, callbacks=[lambda _: CALLS[what](manager)])
