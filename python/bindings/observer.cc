@@ -7,7 +7,7 @@ namespace py = pybind11;
 namespace tensorbundle::bindings {
 
 bool PythonObserver::Poll(uint64_t done, uint64_t total) {
-  if (IsFinalizing()) return false;  // nobody is left to ask
+  if (!is_last_ && IsFinalizing()) return false;  // nobody is left to ask
   const py::gil_scoped_acquire gil;
   if (PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0) return false;
   if (progress_.is_none()) return true;

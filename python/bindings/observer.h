@@ -8,6 +8,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <utility>
+
+#include "bindings/gil.h"
 #include "engine/observer.h"
 
 namespace tensorbundle::bindings {
@@ -15,12 +18,14 @@ namespace tensorbundle::bindings {
 class PythonObserver final : public engine::Observer {
  public:
   // `progress` is None or a callable (done: int, total: int), both in bytes.
-  explicit PythonObserver(pybind11::object progress) : progress_(std::move(progress)) {}
+  explicit PythonObserver(pybind11::object progress)
+      : progress_(std::move(progress)), is_last_(IsFinalizing()) {}
 
   bool Poll(uint64_t done, uint64_t total) override;
 
  private:
   const pybind11::object progress_;
+  const bool is_last_;  // made by the thread that ends the interpreter
 };
 
 }  // namespace tensorbundle::bindings

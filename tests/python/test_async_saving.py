@@ -525,3 +525,22 @@ def test_a_save_that_begins_while_the_interpreter_ends_is_waited_for(prefix):
     """)
     assert (code, errors) == (0, "")
     assert tb.load(prefix)["a"].sum() == 4 << 20
+
+
+def test_destructors_at_the_very_end_may_wait_and_save(prefix):
+    code, errors = run_program(f"""
+        import builtins, numpy as np, tensorbundle as tb
+        from tensorbundle.saving import prepare
+        class AtTheEnd:
+            def __del__(self):
+                self.saver.wait()
+                self.saver.close()
+                self.pending.run()
+        builtins.kept = kept = AtTheEnd()
+        kept.saver = tb.AsyncSaver()
+        kept.saver.save({str(prefix) + "-first"!r}, {{"a": 1}}).result()
+        kept.pending = prepare({str(prefix)!r}, {{"a": np.arange(1 << 20)}})
+        del kept
+    """)
+    assert (code, errors) == (0, "")
+    np.testing.assert_array_equal(tb.load(prefix)["a"], np.arange(1 << 20))
