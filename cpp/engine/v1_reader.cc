@@ -61,21 +61,18 @@ Status VerifyTensor(const V1Checkpoint& checkpoint, const ReadRequest& request) 
 
 }  // namespace
 
-Result<std::vector<ReadRequest>> MakeV1Requests(const V1Checkpoint& checkpoint,
-                                                std::span<const std::string> names) {
-  std::vector<ReadRequest> requests(names.size());
-  for (size_t i = 0; i < names.size(); ++i) {
-    TB_ASSIGN_OR_RETURN(const auto* const tensor, checkpoint.Find(names[i]));
-    format::Entry& entry = requests[i].entry;
-    requests[i].name = names[i];
-    entry.dtype = tensor->dtype;
-    entry.shape = tensor->shape;
-    entry.shard_id = tensor->files.front();
-    const uint32_t element_size = format::ElementSize(entry.dtype);
-    TB_ASSIGN_OR_RETURN(const uint64_t count, format::NumElements(entry.shape, element_size));
-    entry.size = count * element_size;
-  }
-  return requests;
+Result<ReadRequest> MakeV1Request(const V1Checkpoint& checkpoint, std::string name) {
+  TB_ASSIGN_OR_RETURN(V1Checkpoint::Tensor tensor, checkpoint.Find(name));
+  ReadRequest request;
+  request.name = std::move(name);
+  format::Entry& entry = request.entry;
+  entry.dtype = tensor.dtype;
+  entry.shape = std::move(tensor.shape);
+  entry.shard_id = tensor.files.front();
+  const uint32_t element_size = format::ElementSize(entry.dtype);
+  TB_ASSIGN_OR_RETURN(const uint64_t count, format::NumElements(entry.shape, element_size));
+  entry.size = count * element_size;
+  return request;
 }
 
 Result<std::vector<V1Pieces>> LocateAll(const V1Checkpoint& checkpoint,

@@ -20,12 +20,11 @@ namespace tensorbundle::engine {
 
 using V1Pieces = std::vector<V1Checkpoint::Piece>;
 
-// A request for each name: dtype, shape and size in memory are in its entry, without offset
-// and checksum, of which a V1 checkpoint has none.  Strings have size 0.
+// Dtype, shape and size in memory are in the request's entry, without offset and checksum, of
+// which a V1 checkpoint has none.  Strings have size 0.
 //
-// Errors: kNotFound
-Result<std::vector<ReadRequest>> MakeV1Requests(const V1Checkpoint& checkpoint,
-                                                std::span<const std::string> names);
+// Errors: those of V1Checkpoint::Find()
+Result<ReadRequest> MakeV1Request(const V1Checkpoint& checkpoint, std::string name);
 
 // Errors: those of V1Checkpoint::Locate()
 Result<std::vector<V1Pieces>> LocateAll(const V1Checkpoint& checkpoint,

@@ -1,5 +1,6 @@
 #include "format/v1_records.h"
 
+#include <string>
 #include <utility>
 
 #include "base/text.h"
@@ -17,9 +18,10 @@ enum SavedTensorSliceMetaField : uint32_t { kTensors = 1, kVersions = 2 };
 enum SavedSliceMetaField : uint32_t { kName = 1, kShape = 2, kType = 3, kSlices = 4 };
 enum SavedSliceField : uint32_t { kSliceName = 1, kSliceData = 3 };
 
+constexpr std::string_view kTensor = "the record of a tensor";
+
 // One of the list's tensors as it stands in the file.
 struct RawTensor {
-  Bytes name;
   uint64_t dtype = 0;
   RawShape shape;
   std::vector<Bytes> slices;
@@ -29,75 +31,63 @@ Status NotAList(std::string_view what) {
   return Status(Code::kBadHeader, std::string(what) + " is not a well-formed message");
 }
 
+// Asks for nothing but the name: whatever else is wrong is a fault of the tensor of that name.
+Result<std::string_view> ReadName(Bytes message) {
+  Bytes name;
+  FieldReader fields(message);
+  while (fields.Next()) {
+    Bytes found;
+    if (fields.number() == kName && fields.GetBytes(found)) name = found;
+  }
+  if (!name.empty()) return AsText(name);
+  return fields.ok() ? Status(Code::kBadEntry, "a tensor has no name") : NotAMessage(kTensor);
+}
+
 Status ReadTensor(Bytes message, RawTensor& tensor) {
-  const std::string_view what = "the record of a tensor";
   FieldReader fields(message);
   while (fields.Next()) {
     Bytes nested;
     switch (fields.number()) {
       case kName:
-        if (!fields.GetBytes(tensor.name)) return NotAMessage(what);
+        if (!fields.GetBytes(nested)) return NotAMessage(kTensor);
         break;
       case kShape:
-        if (!fields.GetBytes(nested)) return NotAMessage(what);
+        if (!fields.GetBytes(nested)) return NotAMessage(kTensor);
         TB_RETURN_IF_ERROR(ReadShape(nested, tensor.shape));
         break;
       case kType:
-        if (!fields.GetVarint(tensor.dtype)) return NotAMessage(what);
+        if (!fields.GetVarint(tensor.dtype)) return NotAMessage(kTensor);
         break;
       case kSlices:
         if (tensor.slices.size() == kMaxSlices) return TooMany("slices", kMaxSlices);
-        if (!fields.GetBytes(nested)) return NotAMessage(what);
+        if (!fields.GetBytes(nested)) return NotAMessage(kTensor);
         tensor.slices.push_back(nested);
         break;
       default: break;
     }
   }
-  return fields.ok() ? Status() : NotAMessage(what);
+  return fields.ok() ? Status() : NotAMessage(kTensor);
 }
 
-Result<V1Tensor> CheckTensor(const RawTensor& raw) {
-  V1Tensor tensor;
-  tensor.name = AsText(raw.name);
-  if (tensor.name.empty()) return Status(Code::kBadEntry, "a tensor has no name");
-  TB_ASSIGN_OR_RETURN(tensor.dtype, CheckDType(raw.dtype));
-  TB_ASSIGN_OR_RETURN(tensor.shape, CheckShape(raw.shape));
-  TB_RETURN_IF_ERROR(NumElements(tensor.shape, ElementSize(tensor.dtype)).status());
-  if (raw.slices.empty()) return Status(Code::kBadSlice, "the tensor has no slice");
-  TB_ASSIGN_OR_RETURN(tensor.slices, DecodeSlices(raw.slices, tensor.shape));
-  return tensor;
-}
-
-Status AddTensor(Bytes message, std::vector<V1Tensor>& tensors) {
-  RawTensor raw;
-  Status status = ReadTensor(message, raw);
-  if (status.ok()) {
-    auto tensor = CheckTensor(raw);
-    if (tensor.ok()) {
-      tensors.push_back(std::move(tensor).value());
-      return status;
-    }
-    status = std::move(tensor).status();
-  }
-  return std::move(status).WithKey(std::string(AsText(raw.name)));
-}
-
-Status ReadList(Bytes message, std::vector<V1Tensor>& tensors, Version& version) {
+Status ReadList(Bytes message, Version& version, const V1Visitor& visit) {
   FieldReader fields(message);
   while (fields.Next()) {
     if (fields.number() != kTensors && fields.number() != kVersions) continue;
     Bytes nested;
     if (!fields.GetBytes(nested)) return NotAList("the list of tensors");
-    TB_RETURN_IF_ERROR(fields.number() == kTensors ? AddTensor(nested, tensors)
-                                                   : ReadVersion(nested, version));
+    if (fields.number() == kVersions) {
+      TB_RETURN_IF_ERROR(ReadVersion(nested, version));
+    } else {
+      TB_ASSIGN_OR_RETURN(const std::string_view name, ReadName(nested));
+      TB_RETURN_IF_ERROR(visit(name, nested));
+    }
   }
   return fields.ok() ? Status() : NotAList("the list of tensors");
 }
 
 }  // namespace
 
-Result<std::vector<V1Tensor>> DecodeV1Tensors(Bytes value) {
-  std::vector<V1Tensor> tensors;
+Status ForEachV1Tensor(Bytes value, const V1Visitor& visit) {
   Version version;
   FieldReader fields(value);
   while (fields.Next()) {
@@ -107,11 +97,22 @@ Result<std::vector<V1Tensor>> DecodeV1Tensors(Bytes value) {
       return Status(Code::kUnsupportedFormat,
                     "this is the index of a bundle, not a V1 checkpoint");
     }
-    TB_RETURN_IF_ERROR(ReadList(list, tensors, version));
+    TB_RETURN_IF_ERROR(ReadList(list, version, visit));
   }
   if (!fields.ok()) return NotAList("the value of the empty key");
-  TB_RETURN_IF_ERROR(CheckVersion(version));
-  return tensors;
+  return CheckVersion(version);
+}
+
+Result<V1Tensor> DecodeV1Tensor(Bytes message) {
+  RawTensor raw;
+  TB_RETURN_IF_ERROR(ReadTensor(message, raw));
+  V1Tensor tensor;
+  TB_ASSIGN_OR_RETURN(tensor.dtype, CheckDType(raw.dtype));
+  TB_ASSIGN_OR_RETURN(tensor.shape, CheckShape(raw.shape));
+  TB_RETURN_IF_ERROR(NumElements(tensor.shape, ElementSize(tensor.dtype)).status());
+  if (raw.slices.empty()) return Status(Code::kBadSlice, "the tensor has no slice");
+  TB_ASSIGN_OR_RETURN(tensor.slices, DecodeSlices(raw.slices, tensor.shape));
+  return tensor;
 }
 
 Result<Bytes> DecodeV1Record(Bytes value, std::string_view name) {

@@ -5,12 +5,14 @@
 // elements, as the repeated numbers of a TensorProto.  A tensor that is stored whole is one
 // slice of full extents.  There is no checksum but those of the table's blocks.
 //
-// Trust: reads bytes from disk.  What leaves here has a known dtype, and a shape whose size
-// in bytes fits in 63 bits, with every slice inside it.
+// Trust: reads bytes from disk.  The list tells the tensors' names; what else it says of one
+// is decoded when it is wanted, so that a tensor of which it says nonsense leaves the others
+// readable.  A V1Tensor has a known dtype, and a shape whose size in bytes fits in 63 bits,
+// with every slice inside it.
 
 #pragma once
 
-#include <string>
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -24,18 +26,25 @@ namespace tensorbundle::format {
 constexpr uint64_t kMaxV1BlockSize = UINT32_MAX;
 
 struct V1Tensor {
-  std::string name;
   DType dtype = DType::kFloat32;
   Shape shape;
-  std::vector<Slice> slices;
+  std::vector<Slice> slices;  // not empty
 };
 
-// The tensors that the value of the empty key lists.
+// Called with a tensor's name and what DecodeV1Tensor() takes, both of them views.
+using V1Visitor = std::function<Status(std::string_view name, Bytes message)>;
+
+// Visits the tensors that the value of the empty key lists, in its order; nothing keeps it
+// from listing one several times.
 //
 // Errors: kBadHeader, kUnsupportedVersion
 //         kUnsupportedFormat  it is the header of a bundle
-//         kBadEntry, kBadDType, kBadShape, kBadSlice, kLimitExceeded  with the tensor's name
-Result<std::vector<V1Tensor>> DecodeV1Tensors(Bytes value);
+//         kBadEntry           a tensor has no name
+//         whatever `visit` returns
+Status ForEachV1Tensor(Bytes value, const V1Visitor& visit);
+
+// Errors: kBadEntry, kBadDType, kBadShape, kBadSlice, kLimitExceeded
+Result<V1Tensor> DecodeV1Tensor(Bytes message);
 
 // The TensorProto with the elements of one slice, from the value of the slice's key.
 //

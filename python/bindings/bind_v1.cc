@@ -10,6 +10,7 @@
 #include "bindings/entries.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
+#include "bindings/listings.h"
 #include "bindings/mapping.h"
 #include "bindings/names.h"
 #include "bindings/read_arguments.h"
@@ -26,7 +27,6 @@ namespace {
 
 using engine::ReadRequest;
 using engine::V1Checkpoint;
-using Tensor = V1Checkpoint::Tensor;
 
 constexpr char kWhyNotMapped[] =
     "a V1 checkpoint does not store numbers as they are in memory";
@@ -48,41 +48,22 @@ class PyV1Checkpoint {
 
   std::string ShardPath(uint32_t file) const { return checkpoint_->paths().at(file); }
 
-  py::list Names() const {
-    py::list names;
-    for (const auto& [name, tensor] : checkpoint_->tensors()) names.append(NameToPython(name));
-    return names;
-  }
+  py::list Names() const { return ListNames(*checkpoint_); }
 
-  py::list Shapes() const {
-    py::list shapes;
-    for (const auto& [name, tensor] : checkpoint_->tensors()) {
-      shapes.append(py::make_tuple(NameToPython(name), py::list(ShapeToPython(tensor.shape))));
-    }
-    return shapes;
-  }
+  py::list Shapes() const { return ListShapes(*checkpoint_); }
 
-  py::list DTypes() const {
-    py::list dtypes;
-    for (const auto& [name, tensor] : checkpoint_->tensors()) {
-      dtypes.append(static_cast<int>(tensor.dtype));
-    }
-    return dtypes;
-  }
+  py::list DTypes() const { return ListDTypes(*checkpoint_); }
 
-  py::list Entries() const {
-    py::list entries;
-    for (const auto& [name, tensor] : checkpoint_->tensors()) {
-      entries.append(py::make_tuple(NameToPython(name), EntryOf(tensor)));
-    }
-    return entries;
-  }
+  py::list Entries() const { return ListEntries(*checkpoint_); }
 
   py::tuple Find(py::handle name) const {
-    return EntryOf(*ValueOrThrow(checkpoint_->Find(NameFromPython(name))));
+    return EntryToPython(ValueOrThrow(checkpoint_->Find(NameFromPython(name))));
   }
 
-  bool Contains(py::handle name) const { return checkpoint_->Find(NameFromPython(name)).ok(); }
+  bool Contains(py::handle name) const {
+    const auto tensor = checkpoint_->Find(NameFromPython(name));
+    return tensor.ok() || tensor.status().code() != Code::kNotFound;
+  }
 
   py::tuple Map(const py::list& names, const py::dict& dtypes, const MapArguments& how,
                 const ReadArguments& arguments) const {
@@ -103,7 +84,16 @@ class PyV1Checkpoint {
   }
 
   py::tuple Verify(const py::list& names, const ReadArguments& arguments) const {
-    const std::vector<ReadRequest> requests = MakeRequests(names);
+    std::vector<ReadRequest> requests;
+    py::list out;
+    for (const py::handle name : names) {
+      auto request = engine::MakeV1Request(*checkpoint_, NameFromPython(name));
+      if (request.ok()) {
+        requests.push_back(std::move(request).value());
+      } else {
+        out.append(py::make_tuple(name, MakeException(request.status()), py::none()));
+      }
+    }
     std::vector<engine::Fault> faults;
     PythonObserver observer(arguments.progress);
     auto report = [&] {
@@ -113,30 +103,21 @@ class PyV1Checkpoint {
           faults);
     }();
     const engine::ReadReport result = ValueOrThrow(std::move(report));
-    py::list out;
     for (const engine::Fault& fault : faults) {
-      out.append(
-          py::make_tuple(names[fault.request], MakeException(fault.status), py::none()));
+      out.append(py::make_tuple(NameToPython(requests[fault.request].name),
+                                MakeException(fault.status), py::none()));
     }
     return py::make_tuple(ReportToPython(result), out);
   }
 
  private:
-  // As EntryToPython() gives it; None for what there is not: an offset, a checksum.
-  static py::tuple EntryOf(const Tensor& tensor) {
-    const bool is_whole =
-        tensor.slices.size() == 1 && engine::IsWhole(tensor.slices.front(), tensor.shape);
-    const uint32_t element_size = format::ElementSize(tensor.dtype);
-    const uint64_t count = ValueOrThrow(format::NumElements(tensor.shape, element_size));
-    return py::make_tuple(static_cast<int>(tensor.dtype), ShapeToPython(tensor.shape),
-                          tensor.files.front(), py::none(), count * element_size, py::none(),
-                          is_whole ? py::list() : SlicesToPython(tensor.slices));
-  }
-
   std::vector<ReadRequest> MakeRequests(const py::list& names) const {
-    std::vector<std::string> texts;
-    for (const py::handle name : names) texts.push_back(NameFromPython(name));
-    return ValueOrThrow(engine::MakeV1Requests(*checkpoint_, texts));
+    std::vector<ReadRequest> requests;
+    for (const py::handle name : names) {
+      requests.push_back(
+          ValueOrThrow(engine::MakeV1Request(*checkpoint_, NameFromPython(name))));
+    }
+    return requests;
   }
 
   // Whatever is wrong is found before memory is taken.

@@ -3,6 +3,8 @@
 #include <string_view>
 #include <utility>
 
+#include "bindings/errors.h"
+
 namespace py = pybind11;
 
 namespace tensorbundle::bindings {
@@ -31,6 +33,16 @@ py::tuple EntryToPython(const Entry& entry) {
   return py::make_tuple(static_cast<int>(entry.dtype), ShapeToPython(entry.shape),
                         entry.shard_id, entry.offset, entry.size,
                         checksum::Unmask(entry.crc32c).value(), SlicesToPython(entry.slices));
+}
+
+py::tuple EntryToPython(const engine::V1Checkpoint::Tensor& tensor) {
+  const bool is_whole =
+      tensor.slices.size() == 1 && engine::IsWhole(tensor.slices.front(), tensor.shape);
+  const uint32_t element_size = format::ElementSize(tensor.dtype);
+  const uint64_t count = ValueOrThrow(format::NumElements(tensor.shape, element_size));
+  return py::make_tuple(static_cast<int>(tensor.dtype), ShapeToPython(tensor.shape),
+                        tensor.files.front(), py::none(), count * element_size, py::none(),
+                        is_whole ? py::list() : SlicesToPython(tensor.slices));
 }
 
 py::list BytesToPython(std::span<const Bytes> elements) {

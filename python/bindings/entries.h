@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "engine/partition.h"
 #include "engine/reader.h"
+#include "engine/v1_checkpoint.h"
 #include "format/elements.h"
 #include "format/entry.h"
 
@@ -24,6 +25,8 @@ inline bool IsList(const format::Entry& entry) { return !format::HasElementSize(
 
 // (DataType number, shape, shard, offset, size, CRC-32C, slices)
 pybind11::tuple EntryToPython(const format::Entry& entry);
+// The same, with None for what a V1 checkpoint has not: an offset and a checksum.
+pybind11::tuple EntryToPython(const engine::V1Checkpoint::Tensor& tensor);
 
 pybind11::tuple ShapeToPython(const format::Shape& shape);
 pybind11::list SlicesToPython(const std::vector<format::Slice>& slices);

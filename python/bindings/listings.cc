@@ -17,7 +17,16 @@ namespace py = pybind11;
 namespace tensorbundle::bindings {
 namespace {
 
-using format::Entry;
+template <typename Checkpoint>
+struct EntryOf {};
+template <>
+struct EntryOf<engine::Bundle> {
+  using Type = format::Entry;
+};
+template <>
+struct EntryOf<engine::V1Checkpoint> {
+  using Type = engine::V1Checkpoint::Tensor;
+};
 
 // Texts, one behind the other.
 class Texts {
@@ -47,11 +56,11 @@ struct Shapes {
 static_assert(format::kMaxRank <= UINT8_MAX);
 
 // Calls `visit` with each name and its entry, without the GIL.
-template <typename Visit>
-void ForEachSound(const engine::Bundle& bundle, const Visit& visit) {
+template <typename Checkpoint, typename Visit>
+void ForEachSound(const Checkpoint& checkpoint, const Visit& visit) {
   const Status status = [&] {
     const GilRelease release;  // reads the whole index
-    return bundle.ForEach([&](std::string_view name, Result<Entry> entry) {
+    return checkpoint.ForEach([&](std::string_view name, auto entry) {
       if (entry.ok()) visit(name, *entry);
       return std::move(entry).status();
     });
@@ -82,11 +91,12 @@ py::list DimensionsToPython(std::span<const uint64_t> dimensions) {
 
 }  // namespace
 
-py::list ListNames(const engine::Bundle& bundle) {
+template <typename Checkpoint>
+py::list ListNames(const Checkpoint& checkpoint) {
   Texts names;
   const Status status = [&] {
     const GilRelease release;  // reads the whole index
-    return bundle.ForEachName([&](std::string_view name) {
+    return checkpoint.ForEachName([&](std::string_view name) {
       names.Add(name);
       return Status();
     });
@@ -97,9 +107,10 @@ py::list ListNames(const engine::Bundle& bundle) {
   return out;
 }
 
-py::list ListShapes(const engine::Bundle& bundle) {
+template <typename Checkpoint>
+py::list ListShapes(const Checkpoint& checkpoint) {
   Shapes found;
-  ForEachSound(bundle, [&](std::string_view name, const Entry& entry) {
+  ForEachSound(checkpoint, [&](std::string_view name, const auto& entry) {
     found.names.Add(name);
     found.ranks.push_back(static_cast<uint8_t>(entry.shape.size()));
     found.dimensions.insert(found.dimensions.end(), entry.shape.begin(), entry.shape.end());
@@ -115,20 +126,23 @@ py::list ListShapes(const engine::Bundle& bundle) {
   return out;
 }
 
-py::list ListDTypes(const engine::Bundle& bundle) {
+template <typename Checkpoint>
+py::list ListDTypes(const Checkpoint& checkpoint) {
   std::vector<format::DType> dtypes;
-  ForEachSound(bundle,
-               [&](std::string_view, const Entry& entry) { dtypes.push_back(entry.dtype); });
+  ForEachSound(checkpoint,
+               [&](std::string_view, const auto& entry) { dtypes.push_back(entry.dtype); });
   py::list out(dtypes.size());
   for (size_t i = 0; i < dtypes.size(); ++i) out[i] = py::int_(static_cast<int>(dtypes[i]));
   return out;
 }
 
-py::list ListEntries(const engine::Bundle& bundle) {
+template <typename Checkpoint>
+py::list ListEntries(const Checkpoint& checkpoint) {
+  using Entry = typename EntryOf<Checkpoint>::Type;
   std::vector<std::pair<std::string, Result<Entry>>> entries;
   const Status status = [&] {
     const GilRelease release;  // reads the whole index
-    return bundle.ForEach([&](std::string_view name, Result<Entry> entry) {
+    return checkpoint.ForEach([&](std::string_view name, Result<Entry> entry) {
       entries.emplace_back(name, std::move(entry));
       return Status();
     });
@@ -142,5 +156,14 @@ py::list ListEntries(const engine::Bundle& bundle) {
   }
   return out;
 }
+
+template py::list ListNames(const engine::Bundle&);
+template py::list ListNames(const engine::V1Checkpoint&);
+template py::list ListShapes(const engine::Bundle&);
+template py::list ListShapes(const engine::V1Checkpoint&);
+template py::list ListDTypes(const engine::Bundle&);
+template py::list ListDTypes(const engine::V1Checkpoint&);
+template py::list ListEntries(const engine::Bundle&);
+template py::list ListEntries(const engine::V1Checkpoint&);
 
 }  // namespace tensorbundle::bindings

@@ -1,7 +1,7 @@
 """Section V, our own: checkpoints of TensorFlow's V1 format.
 
-All tensors are listed in one value: what is wrong there is a fault of the checkpoint, and
-names the tensor. What is wrong with a tensor's elements is a fault of that tensor alone.
+All tensors are listed in one value: that it is no list is a fault of the checkpoint. What the
+list says of one tensor, and what its elements are, is a fault of that tensor alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reference.table import build_table, read_table
 from reference.v1 import write_v1
 
 from .bundles import BAD_BYTES
-from .case import ACCEPT, GOOD, NAME, PARTS, Case
+from .case import ACCEPT, ENTRY, GOOD, NAME, PARTS, Case
 from .header_rows import message, number
 from .tables import IndexFile, plain_block
 
@@ -42,19 +42,36 @@ def with_bytes(content: bytes):
     return lambda directory: (directory / NAME).write_bytes(content) and None
 
 
-def listing(row: str, what: str, value: bytes, code: str, key: str | None = "bad") -> Case:
+def with_list(*tensors: bytes):
+    """Make the function that lists these in place of what is stored."""
+    value = message(1, b"".join(message(1, fields) for fields in tensors) + VERSIONS)
+    return with_v1(records={b"": value})
+
+
+def listing(row: str, what: str, value: bytes, code: str) -> Case:
     """Put that value in the place of the list of tensors."""
-    return Case(row, what, with_v1(records={b"": value}), code=code, key=key, file=NAME)
+    return Case(row, what, with_v1(records={b"": value}), code=code, key=None, file=NAME)
+
+
+def nameless(row: str, what: str, fields: bytes) -> Case:
+    """List a tensor of which nobody can tell the name."""
+    return Case(
+        row, what, with_list(GOOD_TENSOR, fields), code="BadEntry", key=None, file=NAME
+    )
 
 
 def shape(*dims: int) -> bytes:
     return message(2, b"".join(message(2, number(1, dim)) for dim in dims))
 
 
+def listed(row: str, what: str, code: str, *tensors: bytes) -> Case:
+    """List these beside "good", which is stored as it should be."""
+    return Case(row, what, with_list(*tensors, GOOD_TENSOR), ENTRY, code, file=NAME)
+
+
 def tensor(row: str, what: str, fields: bytes, code: str) -> Case:
     """List "bad" with these fields besides its name."""
-    value = message(1, message(1, message(1, b"bad") + fields) + VERSIONS)
-    return listing(row, what, value, code)
+    return listed(row, what, code, BAD_NAME + fields)
 
 
 def elements(row: str, what: str, make, code: str, **how: Any) -> Case:
@@ -99,6 +116,22 @@ def damaged_block(directory: Path) -> None:
 FLOATS = message(5, BAD_BYTES)
 ONE = shape(4) + number(3, 1)
 SLICE = message(4, message(1, b""))
+BAD_NAME = message(1, b"bad")
+GOOD_TENSOR = message(1, b"good") + ONE + SLICE
+SOUND = BAD_NAME + ONE + SLICE
+
+
+def rows_of_many(rank: int, rows: range) -> bytes:
+    """List rows of "bad", which has 5,000 of them and that rank."""
+    extents = message(1, b"") * (rank - 1)
+    slices = (message(1, number(1, row) + number(2, 1)) + extents for row in rows)
+    return (
+        BAD_NAME
+        + shape(5_000, *[1] * (rank - 1))
+        + number(3, 1)
+        + b"".join(message(4, extents) for extents in slices)
+    )
+
 
 ROWS = [
     Case("V001", "V1 as it should be", with_v1(), ACCEPT, values={"bad": BAD_BYTES}),
@@ -117,14 +150,21 @@ ROWS = [
         key=None,
         file=NAME,
     ),
-    listing("V004", "the list is no message", b"\xff\xff", "BadHeader", None),
+    listing("V004", "the list is no message", b"\xff\xff", "BadHeader"),
     Case("V005", "no list", without(b""), code="UnsupportedFormat", key=None, file=NAME),
     listing(
         "V006",
         "min_consumer 2",
         message(1, message(2, number(2, 2))),
         "UnsupportedVersion",
-        None,
+    ),
+    nameless("V007", "a tensor without name", ONE + SLICE),
+    nameless("V008", "a tensor that breaks off before its name", ONE + b"\x0a\x7f"),
+    listing(
+        "V009",
+        "a tensor past the end of the list",
+        message(1, message(1, GOOD_TENSOR) + b"\x0a\x7f"),
+        "BadHeader",
     ),
     tensor("V010", "dtype 200", shape(4) + number(3, 200) + SLICE, "BadDType"),
     tensor("V011", "dimension -1", shape(-1) + number(3, 1) + SLICE, "BadShape"),
@@ -141,6 +181,8 @@ ROWS = [
     tensor("V015", "a slice of another rank", shape(4, 1) + number(3, 1) + SLICE, "BadSlice"),
     tensor("V016", "the same slice twice", ONE + SLICE + SLICE, "BadSlice"),
     tensor("V017", "a shape that is no message", message(2, b"\x12\x7f"), "BadEntry"),
+    tensor("V018", "no dtype", shape(4) + SLICE, "BadDType"),
+    tensor("V019", "breaks off behind its name", b"\x12", "BadEntry"),
     elements("V020", "no record", without(KEY), "MissingSlice"),
     record("V021", "record of another tensor", saved(FLOATS, b"good"), "BadEntry"),
     record("V022", "record is no message", b"\x12\x7f", "BadEntry"),
@@ -177,4 +219,41 @@ ROWS = [
         "MissingSlice",
     ),
     elements("V033", "block of the elements damaged", damaged_block, "BadBlockChecksum"),
+    listed(
+        "V040",
+        "its name behind a shape that is no message",
+        "BadEntry",
+        message(2, b"\x12\x7f") + BAD_NAME,
+    ),
+    listed(
+        "V041",
+        "listed again with another dtype",
+        "BadEntry",
+        SOUND,
+        BAD_NAME + shape(4) + number(3, 3) + SLICE,
+    ),
+    listed(
+        "V042",
+        "listed again with another shape",
+        "BadEntry",
+        SOUND,
+        BAD_NAME + shape(5) + number(3, 1) + SLICE,
+    ),
+    listed("V043", "listed again without slices", "BadSlice", SOUND, BAD_NAME + ONE),
+    elements("V044", "listed again", with_list(SOUND, SOUND, GOOD_TENSOR), "BadSlice"),
+    tensor("V045", "rank 300", shape(*[1] * 300) + number(3, 1) + SLICE, "BadShape"),
+    tensor("V046", "rank 2000", shape(*[1] * 2000) + number(3, 1) + SLICE, "LimitExceeded"),
+    listed(
+        "V047",
+        "4,200 slices of rank 254",
+        "LimitExceeded",
+        rows_of_many(254, range(4_200)),
+    ),
+    listed(
+        "V048",
+        "4,200 slices of rank 254 in two listings",
+        "LimitExceeded",
+        rows_of_many(254, range(2_100)),
+        rows_of_many(254, range(2_100, 4_200)),
+    ),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -11,10 +13,15 @@ import numpy as np
 import pytest
 
 import tensorbundle as tb
+from hostile import bundles, v1_rows
+from hostile.case import GOOD, NAME
+from hostile.header_rows import message, number
+from hostile.v1_rows import GOOD_TENSOR, SLICE, shape
 from reference.dtypes import DTYPES
 from reference.proto import Extent
 from reference.slices import encode_slice_key
 from reference.v1 import encode_record, read_v1, write_v1
+from tensorbundle.cli.main import main
 
 from .helpers import GOLDEN, assert_all_same, assert_same, flip_byte, names_in, run_python
 
@@ -193,6 +200,133 @@ def test_slices_that_overlap_or_leave_a_gap_are_refused(tmp_path):
         with pytest.raises(tb.CorruptionError) as caught:
             tb.load(tmp_path / "c")
         assert (caught.value.code, caught.value.key) == (code, "a")
+
+
+def outcome(call):
+    """Give what a call returns, or the kind of its error, its code and its tensor."""
+    try:
+        return call()
+    except tb.BundleError as error:
+        return type(error), error.code, error.key
+
+
+def command(*arguments):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        status = main([str(argument) for argument in arguments])
+    return status, out.getvalue()
+
+
+# Every way to ask; "bad" has a dtype that there is not, "good" is as it should be.
+ASKED = {
+    "names": lambda path: list(tb.open(path)),
+    "has": lambda path: "bad" in tb.open(path),
+    "len": lambda path: len(tb.open(path)),
+    "list": tb.list_variables,
+    "shapes": lambda path: tb.load_checkpoint(path).get_variable_to_shape_map(),
+    "dtypes": lambda path: tb.load_checkpoint(path).get_variable_to_dtype_map(),
+    "has_tensor": lambda path: tb.load_checkpoint(path).has_tensor("bad"),
+    "load": tb.load,
+    "mmap": lambda path: tb.load(path, mmap=True),
+    "load bad": lambda path: tb.load(path, ["good", "bad"]),
+    "load good": lambda path: {k: v.tolist() for k, v in tb.load(path, ["good"]).items()},
+    "into": lambda path: tb.load(path, into={"bad": np.zeros(4, np.float32)}),
+    "load_variable": lambda path: tb.load_variable(path, "bad"),
+    "get_tensor": lambda path: tb.load_checkpoint(path).get_tensor("good").tolist(),
+    "entry": lambda path: tb.open(path).entry("bad"),
+    "entry good": lambda path: tb.open(path).entry("good").shape,
+    "array": lambda path: tb.open(path)["bad"],
+    "array good": lambda path: tb.open(path)["good"].tolist(),
+    "read": lambda path: tb.open(path).read("bad"),
+    "read_slice": lambda path: tb.open(path).read_slice("bad", ...),
+    "missing": lambda path: outcome(lambda: tb.load(path, ["ba"])),
+    "verify": lambda path: [
+        (f.name, f.code, f.detail, f.begin, f.end) for f in tb.verify(path).faults
+    ],
+    "verify some": lambda path: [
+        (f.name, f.code) for f in tb.open(path).verify(["good", "nobody", "bad"]).faults
+    ],
+    "command verify": lambda path: command("verify", path)[0],
+    "ls": lambda path: command("ls", path)[0],
+    "ls --json": lambda path: [
+        (row["name"], row.get("error", {}).get("code"), row.get("shape"))
+        for row in json.loads(command("ls", path, "--json")[1])["tensors"]
+    ],
+    "cat": lambda path: command("cat", path, "bad")[0],
+    "cat good": lambda path: command("cat", path, "good"),
+    "diff": lambda path: command("diff", path, path)[0],
+    "init": lambda path: tb.init_from_checkpoint(path, {"bad": np.zeros(4, np.float32)}),
+}
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """Give a bundle and a V1 checkpoint with the same bad tensor beside the same good one."""
+    directory = tmp_path_factory.mktemp("twins")
+    bundles.with_bad(bundles.bad(dtype=200))(directory)
+    v1_rows.with_list(
+        v1_rows.BAD_NAME + shape(4) + number(3, 200) + SLICE,
+        GOOD_TENSOR,
+    )(directory)
+    (directory / NAME).rename(directory / "v1")
+    return str(directory / NAME), str(directory / "v1")
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_bad_tensor_is_told_as_that_of_a_bundle(twins, asked):
+    bundle, v1 = (outcome(lambda path=path: ASKED[asked](path)) for path in twins)
+    assert v1 == bundle
+
+
+def test_a_bad_tensor_is_told_with_its_place(twins):
+    path = twins[1]
+    assert list(tb.open(path)) == ["bad", "good"]
+    for call in (lambda: tb.load(path), lambda: tb.open(path)["bad"]):
+        with pytest.raises(tb.CorruptionError) as caught:
+            call()
+        error = caught.value
+        assert (error.code, error.path, error.key, error.shard) == ("BadDType", path, "bad", 0)
+        assert str(error) == (
+            f'{path}: tensor "bad": dtype 200 is not one that a bundle can hold, shard 0'
+        )
+    (fault,) = tb.verify(path).faults
+    assert (fault.name, fault.code, fault.path) == ("bad", "BadDType", path)
+
+
+def test_a_bad_tensor_of_one_shard_leaves_the_others_of_all_shards_readable(tmp_path):
+    rows = np.arange(6, dtype=np.float32)
+    for shard in range(2):
+        tensors = {b"cut": [((Extent(3 * shard, 3),), rows[3 * shard :][:3])]}
+        tensors[b"only%d" % shard] = rows
+        write_v1(tmp_path / f"c-{shard:05d}-of-00002", tensors, shapes={b"cut": (6 + shard,)})
+    path = str(tmp_path / "c-?????-of-00002")
+    assert list(tb.open(path)) == ["cut", "only0", "only1"]
+    for name in ("only0", "only1"):
+        assert_same(tb.load(path, [name])[name], rows)
+    with pytest.raises(tb.CorruptionError) as caught:
+        tb.load(path)
+    assert str(caught.value) == (
+        f'{tmp_path}/c-00001-of-00002: tensor "cut": '
+        "listed with another dtype or shape before, shard 1"
+    )
+
+
+def test_a_dtype_that_the_format_has_no_numbers_of_is_a_fault_of_its_tensor_only(tmp_path):
+    int4 = 29
+    listed = message(1, b"int4") + shape(4) + number(3, int4) + SLICE
+    record = message(2, message(1, b"int4") + message(2, message(1, b"")))
+    key = encode_slice_key(b"int4", (Extent(),))
+    value = message(1, message(1, listed) + message(1, GOOD_TENSOR))
+    write_v1(tmp_path / "c", {b"good": GOOD}, records={b"": value, key: record})
+    path = str(tmp_path / "c")
+    assert tb.list_variables(path) == [("good", [4]), ("int4", [4])]
+    assert_same(tb.load(path, ["good"])["good"], GOOD)
+    with pytest.raises(tb.UnsupportedError, match="has no numbers of int4") as caught:
+        tb.load(path)
+    assert (caught.value.code, caught.value.key) == ("UnsupportedDType", "int4")
+    report = tb.verify(path)
+    assert report.faults == ()
+    assert [fault.name for fault in report.unchecked] == ["int4"]
 
 
 def test_a_claim_of_a_giant_costs_no_memory(tmp_path):

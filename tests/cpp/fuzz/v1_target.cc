@@ -2,13 +2,16 @@
 //
 //   0  the bytes of a V1 checkpoint
 //   1  keys and values of a sound table
-//   2  tensors and their records, field by field, in one file or two
+//   2  tensors and their records, field by field, in one file or two: whatever is wrong with
+//      them, each is listed
 //
 // Checksums and footers are right but in the first.
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -113,10 +116,17 @@ void TakeTensor(Input& input, uint32_t number, std::vector<File>& files) {
   }
 }
 
-std::vector<std::string> MakeFiles(Input& input) {
+// The tables of a checkpoint, and how many tensors are listed; unknown: none perhaps.
+struct Made {
+  std::vector<std::string> tables;
+  std::optional<size_t> num_tensors = std::nullopt;
+};
+
+Made MakeFiles(Input& input) {
   const uint8_t head = input.Byte();
   std::vector<File> files((head >> 7) + 1u);
-  for (uint32_t i = 0; i <= head % kMostTensors; ++i) TakeTensor(input, i, files);
+  const uint32_t num_tensors = head % kMostTensors + 1;
+  for (uint32_t i = 0; i < num_tensors; ++i) TakeTensor(input, i, files);
   std::vector<std::string> tables;
   for (File& file : files) {
     std::string list;
@@ -124,16 +134,16 @@ std::vector<std::string> MakeFiles(Input& input) {
     file.records.emplace_back("", std::move(list));
     tables.push_back(SortedTable(std::move(file.records)));
   }
-  return tables;
+  return {std::move(tables), num_tensors};
 }
 
-std::vector<std::string> MakeTables(Input& input) {
+Made MakeTables(Input& input) {
   switch (input.Byte() % 3) {
-    case 0: return {std::string(AsText(input.Rest()))};
+    case 0: return {{std::string(AsText(input.Rest()))}};
     case 1: {
       format::KeysAndValues entries;
       TakeEntries(input, kMostEntries, entries);
-      return {SortedTable(std::move(entries))};
+      return {{SortedTable(std::move(entries))}};
     }
     default: return MakeFiles(input);
   }
@@ -168,24 +178,49 @@ void CheckVerified(const V1Checkpoint& checkpoint, const engine::ReadRequest& re
   }
 }
 
+// A tensor that is listed, looked up and verified: all of them say the same of it.
+void CheckTensor(const V1Checkpoint& checkpoint, const std::string& name,
+                 const Result<V1Checkpoint::Tensor>& listed) {
+  const auto request = engine::MakeV1Request(checkpoint, name);
+  Require(request.status().code() == listed.status().code(), "a look-up says what a list says",
+          request.status());
+  if (request.ok()) return CheckVerified(checkpoint, *request);
+  RequirePlaced(listed.status());
+  Require(listed.status().key() == name, "a bad tensor is named");
+  Require(checkpoint.Locate(name).status().code() == listed.status().code(),
+          "a bad tensor is not located");
+}
+
 }  // namespace
 
 void FuzzV1(Bytes bytes) {
   Input input(bytes);
-  const std::vector<std::string> tables = MakeTables(input);
+  const Made made = MakeTables(input);
   ByteStorage storage;
   std::vector<std::string> paths;
-  for (size_t i = 0; i < tables.size(); ++i) {
+  for (size_t i = 0; i < made.tables.size(); ++i) {
     paths.push_back("x-" + std::to_string(i));
-    storage.Add(paths.back(), AsBytes(tables[i]));
+    storage.Add(paths.back(), AsBytes(made.tables[i]));
   }
   const auto checkpoint = V1Checkpoint::Open(storage, paths);
-  if (!checkpoint.ok()) return RequirePlaced(checkpoint.status());
-  for (const auto& [name, tensor] : (*checkpoint)->tensors()) {
-    const auto requests = engine::MakeV1Requests(**checkpoint, {&name, 1});
-    Require(requests.ok(), "what is listed is found", requests.status());
-    CheckVerified(**checkpoint, requests->front());
+  if (!checkpoint.ok()) {
+    Require(!made.num_tensors.has_value(), "a bad tensor leaves the list readable",
+            checkpoint.status());
+    return RequirePlaced(checkpoint.status());
   }
+  std::string_view last;
+  size_t num_tensors = 0;
+  const V1Checkpoint::Visitor visit = [&](std::string_view name,
+                                          const Result<V1Checkpoint::Tensor>& tensor) {
+    Require(last < name, "names ascend, and none is empty");
+    last = name;
+    ++num_tensors;
+    CheckTensor(**checkpoint, std::string(name), tensor);
+    return Status();
+  };
+  const Status all = (*checkpoint)->ForEach(visit);
+  Require(all.ok(), "a list ends");
+  Require(num_tensors == made.num_tensors.value_or(num_tensors), "every tensor is listed");
 }
 
 }  // namespace tensorbundle::fuzz

@@ -124,7 +124,7 @@ def check_block(answer):
 
 def check_entry(answer):
     """The tensor is named wherever it is asked for; all others are readable."""
-    path, key = answer.prefix + ".index", answer.case.key
+    path, key = answer.path(), answer.case.key
     answer.value("open")
     calls = ["list", "load", "mmap", *(f"{call} {key}" for call in ("entry", *READS))]
     for call in calls:
