@@ -193,8 +193,10 @@ class Writer:
             self.abort()
 
     def __del__(self) -> None:
-        # In this order: at the end of the interpreter this module may have lost its names.
-        if self._core is None or not self._core.is_open or os.getpid() != self._process:
+        # Ctrl-C may have ended __init__ anywhere. In this order: at the end of the
+        # interpreter this module may have lost its names.
+        core = getattr(self, "_core", None)
+        if core is None or not core.is_open or os.getpid() != self._process:
             return
         warnings.warn(
             f"the tensorbundle.Writer of {self._prefix!r} was neither finished nor aborted",
@@ -205,7 +207,7 @@ class Writer:
         # At the end of the interpreter the core's own destructor does that: a call that lets
         # go of the interpreter's lock would never get it back.
         if not sys.is_finalizing():
-            self._core.abort()
+            core.abort()
 
     def __repr__(self) -> str:
         state = "open" if self._is_open() else "ended"

@@ -421,6 +421,14 @@ def test_ctrl_c_ends_it_and_leaves_nothing(prefix, old):
 # ---- threads and processes ------------------------------------------------------------------
 
 
+def test_one_that_ctrl_c_has_left_half_made_goes_quietly(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    tb.Writer.__new__(tb.Writer)  # and nothing of __init__
+    gc.collect()
+    assert told == []
+
+
 def test_threads_may_add_at_once_and_another_finish(prefix):
     tensors = {f"t{i}": sample("float32", (200, i + 1), i) for i in range(60)}
     tensors.update({f"large{i}": np.full(MIB, i, np.float64) for i in range(4)})
