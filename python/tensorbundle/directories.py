@@ -9,6 +9,7 @@ import os
 __all__ = [
     "make_directories",
     "names_in",
+    "open_into",
     "remove_file",
     "sync_directory",
     "sync_tree",
@@ -35,6 +36,12 @@ class telling:
             raise OSError(error.errno, told, self._path) from error
 
 
+def open_into(opened: list[int], path: str, flags: int) -> None:
+    """Open a file, and append its descriptor: Ctrl-C takes effect before both, or after."""
+    # All of it is one call into C; what os.open returns could be lost before it has a name.
+    opened.extend(map(os.open, [path], [flags | os.O_CLOEXEC]))
+
+
 def names_in(path: str) -> list[str]:
     """List a directory, unsorted; one that does not exist has no names."""
     path = path or os.curdir
@@ -59,18 +66,28 @@ def remove_file(path: str) -> None:
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable: created, renamed and removed files."""
     path = path or os.curdir
-    with telling("open", path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened: list[int] = []
+    try:
+        with telling("open", path):
+            open_into(opened, path, os.O_RDONLY | os.O_DIRECTORY)
+        _sync(opened[0], path)
+    finally:
+        for descriptor in opened:
+            # Not by contextlib.suppress, a call more for Ctrl-C to end before this one.
+            try:  # noqa: SIM105
+                os.close(descriptor)
+            except OSError:  # nothing was written through it
+                pass
+
+
+def _sync(directory: int, path: str) -> None:
     try:
         with telling("fsync", path):
-            os.fsync(descriptor)
+            os.fsync(directory)
     except OSError as error:
         # File systems without such a call: they order the rename themselves.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-    finally:
-        with contextlib.suppress(OSError):  # nothing was written through it
-            os.close(descriptor)
 
 
 def sync_tree(path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from tensorbundle.directories import open_into
 from tensorbundle.errors import CorruptionError
 
 __all__ = ["read_file"]
@@ -21,17 +22,19 @@ def read_file(path: str, *, most_bytes: int) -> bytes:
     OSError
         As of ``open``.
     """
-    # O_NONBLOCK: a FIFO without a writer must not hang us.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    opened: list[int] = []
+    content = bytearray()
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        # O_NONBLOCK: a FIFO without a writer must not hang us.
+        open_into(opened, path, os.O_RDONLY | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(opened[0]).st_mode):
             raise _fault(path, "NotRegularFile", "not a regular file")
         # Not by its size: the files of /proc have none.
-        content = bytearray()
-        while len(content) <= most_bytes and (piece := os.read(descriptor, 1 << 20)):
+        while len(content) <= most_bytes and (piece := os.read(opened[0], 1 << 20)):
             content += piece
     finally:
-        os.close(descriptor)
+        for descriptor in opened:
+            os.close(descriptor)
     if len(content) > most_bytes:
         raise _fault(path, "LimitExceeded", f"larger than {most_bytes} bytes")
     return bytes(content)

@@ -9,6 +9,9 @@ import pytest
 
 from tensorbundle import directories
 from tensorbundle.directories import make_directories, names_in, sync_directory
+from tensorbundle.regular_file import read_file
+
+from .reliability.steps import Steps
 
 
 @pytest.fixture
@@ -84,3 +87,17 @@ def test_listing_is_begun_again_where_a_signal_ends_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(directories.os, "scandir", interrupted)
     assert names_in(str(tmp_path)) == ["file"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [sync_directory, lambda directory: read_file(f"{directory}/file", most_bytes=10)],
+)
+def test_ctrl_c_leaves_no_descriptor_open(tmp_path, call):
+    (tmp_path / "file").write_bytes(b"content")
+    call(str(tmp_path))
+    before, steps = names_in("/proc/self/fd"), 1
+    while Steps(steps).interrupt(lambda: call(str(tmp_path))):
+        assert names_in("/proc/self/fd") == before, steps
+        steps += 1
+    assert steps > 5

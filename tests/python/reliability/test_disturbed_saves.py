@@ -72,6 +72,18 @@ def test_ctrl_c_at_any_time_leaves_a_whole_checkpoint(tell, in_memory, story):
     assert min(found["interrupted"], found["old"], found["new"]) > 20
 
 
+@pytest.mark.parametrize(
+    ("story", "every"),
+    [("rotate", 11), ("in background", 3), ("overlapping", 3), ("rotate in background", 7)],
+)
+def test_ctrl_c_at_any_step_of_python_leaves_a_whole_checkpoint(tell, in_memory, story, every):
+    # Of all that there are: `every` may be 1, too.
+    found = disturb(
+        tell, "interrupt_each_step.py", in_memory, story, recycles=True, every=every
+    )
+    assert min(found["old"], found["new"]) > 20
+
+
 @pytest.mark.parametrize("story", FOREGROUND)
 def test_whichever_system_call_fails_the_old_checkpoint_loads(tell, in_memory, story):
     found = disturb(tell, "fail_each_call.py", in_memory, story)
