@@ -258,8 +258,16 @@ Result<std::unique_ptr<ReadableFile>> FaultyStorage::OpenDirect(const std::strin
       std::make_unique<FaultyReadableFile>(script_, std::move(file)));
 }
 
+QueueOptions FaultyStorage::last_queue() const {
+  const std::lock_guard guard(mutex_);
+  return last_queue_;
+}
+
 std::unique_ptr<TransferQueue> FaultyStorage::MakeQueue(const QueueOptions& options) {
-  last_queue_ = options;
+  {
+    const std::lock_guard guard(mutex_);
+    last_queue_ = options;
+  }
   if (!queue_refusal_.empty()) return MakeSynchronousQueue(queue_refusal_);
   if (!device_.has_value()) return wrapped_.MakeQueue(options);
   if (!device_->is_asynchronous) return MakeSynchronousQueue();

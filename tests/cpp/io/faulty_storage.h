@@ -18,6 +18,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -95,7 +96,7 @@ class FaultyStorage final : public Storage {
 
   // From now on its queues are synchronous, and say so; empty: as the wrapped one's.
   void RefuseQueues(std::string reason) { queue_refusal_ = std::move(reason); }
-  QueueOptions last_queue() const { return last_queue_; }  // one that was asked for
+  QueueOptions last_queue() const;  // one that was asked for
 
   // Every call so far, in the order of their counting.
   std::vector<Call> log() const;
@@ -129,7 +130,8 @@ class FaultyStorage final : public Storage {
 
   Storage& wrapped_;
   std::string queue_refusal_;
-  QueueOptions last_queue_;
+  mutable std::mutex mutex_;
+  QueueOptions last_queue_;  // guarded by mutex_
   const std::shared_ptr<Script> script_;
   std::string pretended_prefix_;
   std::optional<FileSystemKind> pretended_;
