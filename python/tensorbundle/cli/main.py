@@ -222,16 +222,27 @@ def _add_rename(commands: Any) -> None:
         "--output", metavar="PREFIX",
         help="write the renamed checkpoint there, with hard links of the data files",
     )  # fmt: skip
+    parser.add_argument(
+        "--overwrite", action="store_true", help="with --output: replace what is there"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show it, but write nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_merge(commands: Any) -> None:
     parser = commands.add_parser(
-        "merge", help="make one checkpoint of several, without copying their tensors"
+        "merge",
+        help="make one checkpoint of several, without copying their tensors",
+        epilog="example: tensorbundle merge run/ckpt run/part-0 run/part-1",
     )
-    parser.add_argument("destination", metavar="DEST", help="the merged checkpoint's prefix")
+    parser.add_argument(
+        "destination", metavar="DEST", help="the prefix of the merged checkpoint, given first"
+    )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=_PREFIX_HELP)
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help="replace a checkpoint that is at DEST (not needed where it is a SOURCE too)",
+    )  # fmt: skip
     parser.add_argument(
         "--delete-sources", action="store_true",
         help="remove the sources once the merged checkpoint is on the device",

@@ -22,10 +22,17 @@ __all__ = ["run"]
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge checkpoints; give the exit status: 2 where a source could not be removed."""
-    with byte_progress(f"merging into {arguments.destination}") as progress:
+    sources = [resolve_prefix(source) for source in arguments.sources]
+    destination = check_destination(
+        arguments.destination,
+        overwrite=arguments.overwrite,
+        sources=sources,
+        advice="the first argument is where the merged checkpoint is written",
+    )
+    with byte_progress(f"merging into {destination}") as progress:
         report = merge(
-            [resolve_prefix(source) for source in arguments.sources],
-            check_destination(arguments.destination),
+            sources,
+            destination,
             delete_sources=arguments.delete_sources,
             allow_missing=arguments.allow_missing,
             progress=progress,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 
 from tensorbundle.cli.errors import CommandError
+from tensorbundle.paths import absolute
 
 __all__ = ["check_destination", "resolve_prefix"]
 
@@ -58,15 +60,38 @@ def resolve_prefix(path: str) -> str:
     raise CommandError(f"{reason}; " + (f"it has {told}" if found else "no .index in it"))
 
 
-def check_destination(path: str) -> str:
+def check_destination(
+    path: str, *, overwrite: bool, sources: Sequence[str] = (), advice: str = ""
+) -> str:
     """Give back the prefix that is to be written to.
+
+    Parameters
+    ----------
+    overwrite
+        Whether a checkpoint that is there may be replaced.
+    sources
+        Prefixes whose checkpoints the command reads, and may replace without being asked:
+        their tensors are in what it writes.
+    advice
+        What the user may have meant instead, told with the refusal.
 
     Raises
     ------
     CommandError
-        It is a directory: files beside it were hardly meant.
+        It is a directory: files beside it were hardly meant. Or a checkpoint is there.
     """
-    if os.path.isdir(path) and not os.path.exists(path + ".index"):
-        example = os.path.join(path, "ckpt")
-        raise CommandError(f"{path}: a directory; give a prefix in it, as {example!r}")
-    return path
+    if not os.path.lexists(path + ".index"):
+        if os.path.isdir(path):
+            example = os.path.join(path, "ckpt")
+            raise CommandError(f"{path}: a directory; give a prefix in it, as {example!r}")
+        return path
+    if overwrite or _place(path) in map(_place, sources):
+        return path
+    told = "; ".join(filter(None, [advice, "--overwrite replaces it"]))
+    raise CommandError(f"{path}: there is a checkpoint already; {told}")
+
+
+def _place(prefix: str) -> tuple[bytes, bytes]:
+    """Give the directory and the name of a prefix, the same however it is spelled."""
+    directory, name = os.path.split(absolute(prefix))
+    return os.path.realpath(directory), name

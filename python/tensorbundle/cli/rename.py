@@ -25,7 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Rename tensors; give the exit status."""
     names = substitute(arguments.rules)
     prefix = resolve_prefix(arguments.prefix)
-    output = None if arguments.output is None else check_destination(arguments.output)
+    output = arguments.output
+    if output is not None:
+        check_destination(output, overwrite=arguments.overwrite, sources=[prefix])
     with byte_progress(f"renaming {prefix}") as progress:
         report = rename(
             prefix,

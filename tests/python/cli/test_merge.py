@@ -71,5 +71,28 @@ def test_a_directory_is_no_destination(run, parts, tmp_path):
     assert f"give a prefix in it, as '{directory}/ckpt'" in outcome.err
     assert not os.path.exists(f"{directory}.index")
     tb.save(str(directory), {"old": np.ones(1)})  # a checkpoint of the directory's name
-    assert run("merge", directory, *parts).status == 0
+    assert run("merge", directory, *parts, "--overwrite").status == 0
     assert set(tb.load(str(directory))) == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize("sources", [1, 2])
+def test_a_destination_that_is_there_is_replaced_only_where_asked(
+    run, parts, tmp_path, sources
+):
+    there = str(tmp_path / "there")
+    tb.save(there, {"old": np.ones(1)})
+    outcome = run("merge", there, *parts[:sources])
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"{there}: there is a checkpoint already; the first argument is" in outcome.err
+    assert "--overwrite" in outcome.err
+    assert list(tb.load(there)) == ["old"]
+    assert run("merge", there, *parts[:sources], "--overwrite").status == 0
+    assert "old" not in tb.load(there)
+    assert "x" in tb.load(there)
+
+
+def test_a_destination_that_is_a_source_needs_no_word(run, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert run("merge", "link/a", *parts).status == 0
+    assert set(tb.load(parts[0])) == {"x", "y", "z"}

@@ -67,6 +67,23 @@ def test_the_renamed_checkpoint_may_stand_beside_the_other(run, saved):
     assert found["linked_bytes"] > 0
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_an_output_that_is_there_is_replaced_only_where_asked(run, saved, dry_run):
+    other = saved + "2"
+    tb.save(other, {"old": np.ones(1)})
+    outcome = run("rename", saved, "s/step/x/", "--output", other, *dry_run)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"{other}: there is a checkpoint already; --overwrite replaces it" in outcome.err
+    assert list(tb.open(other)) == ["old"]
+    run("rename", saved, "s/step/x/", "--output", other, "--overwrite", *dry_run)
+    assert list(tb.open(other))[-1] == ("old" if dry_run else "x")
+
+
+def test_an_output_that_is_the_checkpoint_itself_needs_no_word(run, saved):
+    assert run("rename", saved, "s/step/x/", "--output", saved).status == 0
+    assert list(tb.open(saved))[-1] == "x"
+
+
 def test_a_collision_is_told_and_changes_nothing(run, saved):
     outcome = run("rename", saved, "s/[ab]/x/")
     assert outcome.status == 2
