@@ -48,10 +48,12 @@ class Outcome(Future[T], Generic[T]):
     def succeed(self, value: T) -> None:
         """Tell a good end."""
         self.set_result(value)
+        _end(self)  # once more: what a signal handler raises in a callback is only logged
 
     def fail(self, error: BaseException) -> None:
         """Tell a bad end."""
         self.set_exception(error)
+        _end(self)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end, at most `timeout` seconds; tell whether it has come.

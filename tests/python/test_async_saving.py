@@ -19,6 +19,7 @@ from tensorbundle.core import _core
 from tensorbundle.worker import Worker
 
 from .helpers import Gate, assert_all_same, listing
+from .reliability.steps import Steps
 
 MIB = 1 << 20
 
@@ -461,6 +462,22 @@ def test_a_signal_handler_is_told_that_it_has_interrupted_the_saver(prefix, monk
         signal.signal(signal.SIGUSR1, before)
     assert told == [what]
     assert_all_same(tb.load(prefix), model())
+
+
+@pytest.mark.parametrize("max_bytes", [None, 0])
+def test_what_a_signal_handler_raises_comes_out_of_save_as_it_is(prefix, max_bytes):
+    class FromHandlerError(Exception):
+        pass
+
+    steps, tensors = 1, {"a": np.ones(3)}
+    with tb.AsyncSaver(max_bytes=max_bytes) as saver:
+        saver.save(prefix, tensors, durability="none")
+        while Steps(steps, FromHandlerError).interrupt(
+            lambda: saver.save(prefix, tensors, durability="none")
+        ):
+            saver.wait()
+            steps += 1
+    assert steps > 50
 
 
 def test_a_forked_child_cannot_wait_for_its_parents_save(prefix):

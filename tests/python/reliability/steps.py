@@ -14,8 +14,9 @@ class Steps:
     Python runs signal handlers where a function begins, and where a call into C has returned.
     """
 
-    def __init__(self, last: int) -> None:
+    def __init__(self, last: int, error: type[BaseException] = KeyboardInterrupt) -> None:
         self.last = last
+        self.error = error  # what the handler raises
         self.count = 0
         self.where = ""  # it was interrupted; empty: it came to its end
 
@@ -24,7 +25,7 @@ class Steps:
         if self.count == self.last:
             sys.setprofile(None)
             self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            raise KeyboardInterrupt
+            raise self.error
 
     def interrupt(self, call: Callable[[], object]) -> bool:
         """Call it, up to that step; tell whether there is one."""
@@ -32,7 +33,7 @@ class Steps:
         try:
             sys.setprofile(self)
             call()
-        except KeyboardInterrupt:
+        except self.error:
             pass
         finally:
             sys.setprofile(None)
