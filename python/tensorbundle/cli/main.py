@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from tensorbundle.cli.argument_types import positive, tolerance
 from tensorbundle.cli.bench.arguments import add_bench, add_doctor
@@ -22,22 +22,14 @@ from tensorbundle.cli.errors import (
     OK,
     PIPE_CLOSED,
     UNUSABLE,
-    CommandError,
     as_json,
     exit_status,
     message_of,
 )
 from tensorbundle.cli.output import escape, print_json
+from tensorbundle.cli.parsers import CommandParser, Parser
 
 __all__ = ["main"]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, as all other errors are told."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the mistake."""
-        raise CommandError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,13 +115,15 @@ def _settle_output() -> None:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="tensorbundle",
         description="Checkpoints in TensorFlow's V2 format: see, check, merge, measure.",
         epilog="exit status: 0 all well, 1 damage found, 2 wrong usage or surroundings",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", parser_class=CommandParser
+    )
     _add_ls(commands)
     _add_cat(commands)
     _add_verify(commands)
