@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 
 from tensorbundle.cli.errors import OK, CommandError, message_of
-from tensorbundle.cli.output import Column, count, print_json, print_table, shown_name
+from tensorbundle.cli.output import Column, count, escape, print_json, print_table, shown_name
 from tensorbundle.cli.prefix import resolve_prefix
 from tensorbundle.diffing import DiffReport, TensorSpec, ValueDiff, diff
 from tensorbundle.errors import CorruptionError
@@ -38,11 +38,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.as_dict())
     else:
-        _print(report)
+        _print(report, _newest(arguments, report))
     return OK if report.same else _DIFFERENT
 
 
-def _print(report: DiffReport) -> None:
+def _newest(arguments: argparse.Namespace, report: DiffReport) -> str:
+    """Name what was compared, where a directory was given."""
+    if (arguments.a, arguments.b) == (report.a, report.b):
+        return ""
+    return f"{escape(report.a)} and {escape(report.b)}: "
+
+
+def _print(report: DiffReport, newest: str) -> None:
     rows = sorted(_rows(report), key=lambda row: row[1])
     if rows:
         print_table(_COLUMNS, rows)
@@ -62,7 +69,7 @@ def _print(report: DiffReport) -> None:
     if report.values:
         outside = sum(1 for found in report.values if found.num_outside)
         told += f"; by their values {outside:,} of {len(report.values):,} differ"
-    print(told)
+    print(newest + told)
 
 
 def _rows(report: DiffReport) -> Iterator[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import math
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from tensorbundle.cli.output import (
     print_table,
     shown_name,
 )
-from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.cli.prefix import newest_of, resolve_prefix
 from tensorbundle.paths import open_core
 from tensorbundle.stored_text import as_bytes
 
@@ -55,6 +56,13 @@ class _Bad(NamedTuple):
     error: Exception
 
 
+class _Files(NamedTuple):
+    """A save over another one names one data file ``-00000-of-00002``: its only one."""
+
+    num_shards: int  # as their names count
+    num_data_files: int  # that there are
+
+
 def run(arguments: argparse.Namespace) -> int:
     """List tensors; give the exit status."""
     prefix = resolve_prefix(arguments.prefix)
@@ -62,11 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     entries = bundle.entries()
     tensors, bad = _select(entries, arguments.patterns)
     tensors.sort(key=_SORT_KEYS[arguments.sort], reverse=arguments.reverse)
+    files = _Files(bundle.num_shards, _count_files(bundle, entries))
     if arguments.json:
-        print_json(_as_json(prefix, bundle.num_shards, tensors, bad))
+        print_json(_as_json(prefix, files, tensors, bad))
     else:
         print_table(_COLUMNS, [*map(_cells, tensors), *map(_bad_cells, bad)])
-        print(_totals(tensors, bad, len(entries), bundle.num_shards))
+        print(newest_of(arguments.prefix, prefix) + _totals(tensors, bad, len(entries), files))
         for row in bad:
             told = escape(message_of(row.error))
             print(f"tensorbundle: error: {told}", file=sys.stderr)
@@ -91,6 +100,18 @@ def _select(
     if patterns and not tensors and not bad:
         raise CommandError(f"no tensor matches {' or '.join(map(repr, patterns))}")
     return tensors, bad
+
+
+def _count_files(bundle: Any, entries: list[tuple[str, Any]]) -> int:
+    """Count the data files that are there, or that tensors say they are in."""
+    # A tensor in parts has no file of its own; those of the parts are seen to be there.
+    used = {
+        entry[2] for _, entry in entries if not isinstance(entry, Exception) and not entry[-1]
+    }
+    return sum(
+        shard in used or os.path.exists(bundle.shard_path(shard))
+        for shard in range(bundle.num_shards)
+    )
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
@@ -136,25 +157,27 @@ def _bad_cells(bad: _Bad) -> list[str]:
     return [shown_name(bad.name), code, "-", "-", "-", "-"]
 
 
-def _totals(tensors: list[_Tensor], bad: list[_Bad], num_entries: int, num_shards: int) -> str:
+def _totals(tensors: list[_Tensor], bad: list[_Bad], num_entries: int, files: _Files) -> str:
     listed = len(tensors) + len(bad)
     of = "" if listed == num_entries else f"{listed:,} of "
     parts = [
         of + count(num_entries, "tensor"),
         count(sum(math.prod(t.shape) for t in tensors), "element"),
         format_bytes(sum(t.size or 0 for t in tensors)),
-        count(num_shards, "shard"),
+        count(files.num_data_files, "data file"),
     ]
+    if files.num_data_files != files.num_shards:
+        parts[-1] += f" (named of {files.num_shards:,})"
     if bad:
         parts.append(f"{len(bad):,} damaged")
     return ", ".join(parts)
 
 
 def _as_json(
-    prefix: str, num_shards: int, tensors: list[_Tensor], bad: list[_Bad]
+    prefix: str, files: _Files, tensors: list[_Tensor], bad: list[_Bad]
 ) -> dict[str, Any]:
     rows: list[dict[str, Any]] = [tensor._asdict() for tensor in tensors]
     for name, error in bad:
         code = getattr(error, "code", "") or type(error).__name__
         rows.append({"name": name, "error": {"code": code, "message": message_of(error)}})
-    return {"prefix": prefix, "num_shards": num_shards, "tensors": rows}
+    return {"prefix": prefix, **files._asdict(), "tensors": rows}

@@ -7,9 +7,10 @@ import os
 from collections.abc import Sequence
 
 from tensorbundle.cli.errors import CommandError
+from tensorbundle.cli.output import escape
 from tensorbundle.paths import absolute
 
-__all__ = ["check_destination", "resolve_prefix"]
+__all__ = ["check_destination", "newest_of", "resolve_prefix"]
 
 # Prefixes told when a directory does not say which of them is meant.
 _MOST_TOLD = 3
@@ -58,6 +59,14 @@ def resolve_prefix(path: str) -> str:
     reason = "; ".join(reasons.messages) or f"{path}: a directory without 'checkpoint' file"
     told = ", ".join(map(repr, found[:_MOST_TOLD])) + (", ..." if found[_MOST_TOLD:] else "")
     raise CommandError(f"{reason}; " + (f"it has {told}" if found else "no .index in it"))
+
+
+def newest_of(path: str, prefix: str) -> str:
+    """Give what tells that `path`, a directory, was taken for `prefix`: ``"run/ckpt-7: "``.
+
+    Empty where `path` is the prefix itself: the user knows.
+    """
+    return "" if path == prefix else f"{escape(prefix)}: "
 
 
 def check_destination(

@@ -14,7 +14,7 @@ from tensorbundle.cli.output import (
     print_json,
     shown_name,
 )
-from tensorbundle.cli.prefix import check_destination, resolve_prefix
+from tensorbundle.cli.prefix import check_destination, newest_of, resolve_prefix
 from tensorbundle.cli.substitution import substitute
 from tensorbundle.renaming import RenameReport, rename
 
@@ -39,13 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.as_dict())
     else:
-        _print(report)
+        _print(report, newest_of(arguments.prefix, prefix))
     if report.lost_to_objects:
         print(_warning(report), file=sys.stderr)
     return OK
 
 
-def _print(report: RenameReport) -> None:
+def _print(report: RenameReport, newest: str) -> None:
     for old, new in report.renamed:
         print(f"{shown_name(old)} -> {shown_name(new)}")
     would = "would be " if report.dry_run else ""
@@ -54,7 +54,7 @@ def _print(report: RenameReport) -> None:
         told += f" in {escape(report.output)}"
         if not report.dry_run:
             told += f", {linked_and_copied(report)}"
-    print(told)
+    print(newest + told)
 
 
 def _warning(report: RenameReport) -> str:

@@ -14,7 +14,7 @@ from tensorbundle.cli.output import (
     format_seconds,
     print_json,
 )
-from tensorbundle.cli.prefix import resolve_prefix
+from tensorbundle.cli.prefix import newest_of, resolve_prefix
 from tensorbundle.reports import Fault, VerifyReport
 
 __all__ = ["run"]
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"DAMAGED {_line(fault)}")
         for fault in report.unchecked:
             print(f"not checked {_line(fault)}")
-        print(_summary(report))
+        print(_summary(report, newest_of(arguments.prefix, prefix)))
     if report.faults:
         return DAMAGED
     return UNUSABLE if report.unchecked else OK
@@ -49,8 +49,8 @@ def _line(fault: Fault) -> str:
     return f"{escape(fault.message)}, bytes [{fault.begin}, {fault.end}) ({fault.code})"
 
 
-def _summary(report: VerifyReport) -> str:
-    tensors = count(report.num_tensors, "tensor")
+def _summary(report: VerifyReport, newest: str) -> str:
+    tensors = newest + count(report.num_tensors, "tensor")
     read = (
         f"{format_bytes(report.tensor_bytes)} in {format_seconds(report.seconds)} "
         f"({report.gb_per_second:.2f} GB/s)"

@@ -15,7 +15,7 @@ from reference.v1 import write_v1
 DOCS = (Path(__file__).parents[3] / "docs/cli.md").read_text(encoding="utf-8")
 
 FIELDS = {
-    "ls": {"prefix", "num_shards", "tensors"},
+    "ls": {"prefix", "num_shards", "num_data_files", "tensors"},
     "cat": {"prefix", "name", "slice", "dtype", "shape", "verified", "values"},
     "verify": {
         "ok", "prefix", "num_tensors", "tensor_bytes", "seconds", "num_threads", "backend",

@@ -30,7 +30,23 @@ def test_lists_every_tensor_with_its_place(run, prefix):
 def test_ends_with_totals(run, prefix):
     last = run("ls", prefix).out.splitlines()[-1]
     assert last.startswith("8 tensors, 27 elements, ")
-    assert last.endswith(", 2 shards")
+    assert last.endswith(", 2 data files")
+
+
+def test_data_files_are_counted_not_their_names(run, tmp_path):
+    """One that replaces another takes other names: ``-00000-of-00002``, and no more."""
+    for _ in range(2):
+        tb.save(tmp_path / "c", {"a": np.ones(3)})
+    last = run("ls", tmp_path / "c").out.splitlines()[-1]
+    assert last.endswith(", 1 data file (named of 2)")
+    listing = json.loads(run("ls", tmp_path / "c", "--json").out)
+    assert (listing["num_data_files"], listing["num_shards"]) == (1, 2)
+
+
+def test_a_data_file_that_is_lost_is_counted(run, prefix, tmp_path):
+    for path in tmp_path.glob("ckpt.data-*"):
+        path.unlink()
+    assert run("ls", prefix).out.splitlines()[-1].endswith(", 2 data files")
 
 
 def test_columns_are_aligned_and_plain_when_not_on_a_terminal(run, prefix):
@@ -104,7 +120,7 @@ def test_sorts(run, tmp_path, key, expected):
 def test_json_has_every_field(run, prefix):
     outcome = run("ls", prefix, "--json")
     listing = json.loads(outcome.out)
-    assert listing.keys() == {"prefix", "num_shards", "tensors"}
+    assert listing.keys() == {"prefix", "num_shards", "num_data_files", "tensors"}
     assert (listing["prefix"], listing["num_shards"]) == (prefix, 2)
     assert len(listing["tensors"]) == 8
     kernel = next(t for t in listing["tensors"] if t["name"] == "dense/kernel")

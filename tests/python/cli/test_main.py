@@ -85,6 +85,25 @@ def test_a_directory_stands_for_its_newest_checkpoint(run, prefix, tmp_path, com
     assert run(command, tmp_path).status == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "more", "line"),
+    [
+        ("ls", [], r"{}: 8 tensors, .*"),
+        ("verify", [], r"OK: {}: 8 tensors, .*"),
+        ("rename", ["s/step/x/", "--dry-run"], r"{}: 1 of 8 tensors would be renamed"),
+        ("diff", ["PREFIX"], r"{0} and {0}: 8 with the same checksum"),
+    ],
+)
+def test_the_checkpoint_that_a_directory_stood_for_is_named(
+    run, prefix, tmp_path, command, more, line
+):
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "ckpt"\n')
+    more = [prefix if argument == "PREFIX" else argument for argument in more]
+    last = run(command, tmp_path, *more).out.splitlines()[-1]
+    assert re.fullmatch(line.format(re.escape(prefix)), last)
+    assert prefix not in run(command, prefix, *more).out
+
+
 def test_a_directory_without_state_file_tells_what_it_has(run, prefix, tmp_path):
     outcome = run("ls", tmp_path)
     assert_one_error_line(outcome)
