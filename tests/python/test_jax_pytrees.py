@@ -229,6 +229,7 @@ def test_what_cannot_be_saved_is_told_by_its_place(jax, tbj, prefix):
     for tree, kind, told in [
         ({"a": [1, object()]}, TypeError, r"tree\['a'\]\[1\]: a builtins.object"),
         ({"a": {1.5: 2}}, TypeError, r"tree\['a'\]: a key that is a float"),
+        ({"a": [{1: 2, "b": 3}]}, TypeError, r"tree\['a'\]\[0\]: .* all strings or all int"),
         ({"f": len}, TypeError, r"tree\['f'\]"),
         ({"a": deleted}, TypeError, "'a': the array was deleted"),
         ({"n": 2**64}, TypeError, "'n': an integer of more than 64 bits"),

@@ -33,7 +33,7 @@ def save(pytree: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     Parameters
     ----------
     pytree
-        Dicts with keys that are strings or integers, lists, tuples, named tuples, and
+        Dicts with keys that are all strings or all integers, lists, tuples, named tuples, and
         all other nodes that JAX was told of (dataclasses, those of flax and optax). Leaves
         are JAX arrays, typed random keys among them, NumPy arrays, numbers and strings;
         ``None`` is kept.
@@ -55,7 +55,8 @@ def save(pytree: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     ------
     TypeError
         A leaf has no bytes: a function, an object, a traced or deleted array; or a key is
-        neither string nor integer. The message has its place, as ``tree['a'][3]``.
+        neither string nor integer, or a dict has both. The message has its place, as
+        ``tree['a'][3]``.
     ValueError
         Two leaves have the same name, as those of ``{"a/b": x, "a": {"b": y}}``; the tree
         contains itself or is nested more than 100 deep; an option is out of range.

@@ -71,7 +71,7 @@ class _Encoder:
     def encode(self, value: Any, keys: tuple[Any, ...]) -> Node:
         if value is None:
             return None
-        parts, _ = parts_of(value)
+        parts = _parts(value, keys)
         if len(parts) == 1 and parts[0][0] is None:
             name = name_of_path(keys)
             return {"leaf": name, **self.take(name, shown(keys), value)}
@@ -95,9 +95,20 @@ class _Encoder:
         return found
 
 
-def shown(keys: tuple[Any, ...]) -> str:
+def _parts(value: Any, keys: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    try:
+        return parts_of(value)[0]
+    except ValueError:  # JAX sorts the keys
+        if not isinstance(value, dict):
+            raise
+        raise TypeError(
+            f"{shown(keys)}: its keys have no order; they must be all strings or all integers"
+        ) from None
+
+
+def shown(keys: tuple[Any, ...], root: str = "tree") -> str:
     """Show where a leaf is: ``tree['params'].w[0]``."""
-    return f"tree{jax.tree_util.keystr(keys)}"
+    return f"{root}{jax.tree_util.keystr(keys)}"
 
 
 def _container(value: Any, children: list[tuple[str | int, Node]]) -> Node:
