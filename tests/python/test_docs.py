@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from .helpers import run_python
+
 ROOT = Path(__file__).parents[2]
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # A block that no test machine can run says why above itself.
@@ -37,11 +39,12 @@ state = tb.Checkpoint(tensors=tensors)
     "jax.md": """
 import jax
 def make_state(key):
-    params = {"w": jax.random.normal(key, (4, 4))}
+    params = {"w": jax.random.normal(key, (8, 4))}
     return {"params": params, "opt": jax.tree.map(jax.numpy.zeros_like, params),
-            "step": jax.numpy.zeros((), int), "key": key}
+            "step": 0, "key": key}
 key = jax.random.key(0)
-params, opt_state, step, key = make_state(key).values()
+params, opt_state, _, key = make_state(key).values()
+step = 3
 """,
     "keras.md": KERAS
     + """
@@ -85,3 +88,23 @@ def test_the_python_runs(path, tmp_path, monkeypatch):
     for line, code in blocks(path):
         # Errors then name the text and the line in it.
         exec(compile("\n" * line + code, str(path), "exec"), namespace)
+
+
+def test_the_text_on_jax_runs_on_eight_devices(jax, tmp_path):
+    run_python(
+        """
+        import os, sys
+        os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+        os.chdir(sys.argv[1])
+        namespace = {}
+        for code in sys.argv[2:]:
+            exec(code, namespace)
+        state = namespace["state"]
+        assert len(state["params"]["w"].sharding.device_set) == 8
+        assert state["params"]["w"].addressable_shards[0].data.shape == (1, 4)
+        assert state["step"] == 3 and state["step"].dtype == "int32"
+        """,
+        tmp_path,
+        GIVEN["jax.md"],
+        *(code for _, code in blocks(ROOT / "docs" / "jax.md")),
+    )

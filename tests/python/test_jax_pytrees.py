@@ -175,6 +175,53 @@ def test_wide_dtypes_are_refused_unless_jax_has_them(jax, tbj, prefix):
         tbj.load(prefix)
 
 
+def test_a_number_of_pythons_becomes_an_array_of_the_width_that_is_wanted(jax, tbj, prefix):
+    def state():
+        return {"step": 0, "lr": 0.5, "on": False, "z": 1j}
+
+    tbj.save({"step": 3, "lr": 0.1, "on": True, "z": 2j}, prefix)
+    found = tbj.load(prefix, jax.eval_shape(state))
+    numbers = [jax.numpy.int32(3), jax.numpy.float32(0.1), jax.numpy.bool_(1), 2j]
+    expected = dict(
+        zip(("step", "lr", "on", "z"), map(jax.numpy.asarray, numbers), strict=True)
+    )
+    assert_equal(jax, found, expected)
+    given = [np.zeros((), np.int16), np.float64(0), jax.ShapeDtypeStruct((), np.complex64)]
+    for like in given + [jax.numpy.zeros((), kind) for kind in ("bfloat16", "int4")]:
+        value = tbj.load(prefix, {"step": like})["step"]
+        assert value.dtype == like.dtype and value == 3
+    assert type(tbj.load(prefix)["step"]) is int
+
+
+def test_a_number_that_does_not_fit_is_told(jax, tbj, prefix):
+    values = {
+        "big": 3_000_000_000,
+        "odd": 2**24 + 1,
+        "far": 1e300,
+        "part": 0.5,
+        "n": 7,
+        "s": "x",
+    }
+    tbj.save({**values, "inf": np.inf, "array": np.arange(3), "wide": np.int64(1)}, prefix)
+    kinds = {"big": "int32", "odd": "float32", "far": "float32", "part": "int32", "n": "bool",
+             "s": "int32", "inf": "float16", "wide": "int32"}  # fmt: skip
+    like = {name: jax.ShapeDtypeStruct((), kind) for name, kind in kinds.items()}
+    with pytest.raises(ValueError, match="does not fit") as failure:
+        tbj.load(prefix, {**like, "array": np.zeros(3, np.int32)})
+    for told in (
+        "big: 3000000000 in the checkpoint, which int32 cannot hold",
+        "odd: 16777217 in the checkpoint, which float32 cannot hold",
+        "far: 1e+300 in the checkpoint, which float32 cannot hold",
+        "part: a Python float in the checkpoint, dtype int32 here",
+        "n: a Python int in the checkpoint, dtype bool here",
+        "s: dtype object", "wide: dtype int64", "array: dtype int64",
+    ):  # fmt: skip
+        assert told in str(failure.value)
+    assert "inf:" not in str(failure.value)
+    with pytest.raises(ValueError, match=r"n: shape \(\) in the checkpoint, \(2,\) here"):
+        tbj.load(prefix, {"n": np.zeros(2, np.int32)})
+
+
 # ---- Memory ---------------------------------------------------------------------------------
 
 
@@ -229,7 +276,11 @@ def test_what_cannot_be_saved_is_told_by_its_place(jax, tbj, prefix):
     for tree, kind, told in [
         ({"a": [1, object()]}, TypeError, r"tree\['a'\]\[1\]: a builtins.object"),
         ({"a": {1.5: 2}}, TypeError, r"tree\['a'\]: a key that is a float"),
-        ({"a": [{1: 2, "b": 3}]}, TypeError, r"tree\['a'\]\[0\]: .* all strings or all int"),
+        (
+            {"a": [{1: 2, "b": 3}]},
+            TypeError,
+            r"tree\['a'\]\[0\]: .* all strings or all integers",
+        ),
         ({"f": len}, TypeError, r"tree\['f'\]"),
         ({"a": deleted}, TypeError, "'a': the array was deleted"),
         ({"n": 2**64}, TypeError, "'n': an integer of more than 64 bits"),

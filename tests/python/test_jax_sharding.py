@@ -104,6 +104,76 @@ def test_like_and_a_function_say_where_each_goes(run):
     """)
 
 
+STATE = """
+    state = {"params": [{"w": spread(P("x")), "b": spread(P())}, None], "step": 3,
+             "key": jax.random.key(0), "keys": jax.random.split(jax.random.key(1), 8),
+             "host": value, "lr": jax.numpy.float32(0.5)}
+    tbj.save(state, prefix)
+    like = jax.eval_shape(lambda: {**state, "host": jax.numpy.zeros(value.shape)})
+    rows, everywhere = on(P("y")), on(P())
+
+    def error_of(kind, **options):
+        try:
+            tbj.load(prefix, **options)
+        except kind as error:
+            return str(error)
+        raise AssertionError("not refused")
+"""
+
+
+def test_a_pytree_says_where_each_goes_or_all_below_go(run):
+    run(
+        textwrap.dedent(STATE)
+        + textwrap.dedent("""
+        below = {"params": rows, "step": everywhere, "key": everywhere, "keys": rows,
+                 "host": None, "lr": jax.devices()[5]}
+        full = {**below, "params": [{"w": rows, "b": everywhere}, None]}
+        for where in (below, full):
+            for arguments in ({}, {"like": like}):
+                found = tbj.load(prefix, **arguments, sharding=where)
+                assert found["params"][0]["w"].sharding == rows
+                b = everywhere if where is full else rows
+                assert found["params"][0]["b"].sharding == b and found["params"][1] is None
+                assert found["keys"].sharding.is_equivalent_to(rows, 1)
+                assert found["key"].sharding.is_equivalent_to(everywhere, 0)
+                assert found["lr"].devices() == {jax.devices()[5]}
+                assert found["step"] == 3 and found["lr"] == 0.5
+                np.testing.assert_array_equal(found["params"][0]["w"], value)
+                assert (jax.random.key_data(found["keys"])
+                        == jax.random.key_data(state["keys"])).all()
+        assert found["step"].sharding == everywhere and found["step"].dtype == "int32"
+        found = tbj.load(prefix, like, sharding=lambda name, leaf: rows if leaf.ndim else None)
+        assert found["keys"].sharding.is_equivalent_to(rows, 1)
+        """)
+    )
+
+
+def test_where_arrays_cannot_go_is_told_of_each_by_name(run):
+    run(
+        textwrap.dedent(STATE)
+        + textwrap.dedent("""
+        told = error_of(ValueError, sharding=rows)
+        assert "key, of shape (): Sharding NamedSharding(" in told, told
+        assert "lr, of shape (): Sharding NamedSharding(" in told and "pytree" in told, told
+        assert "params/0/w" not in told and "step" not in told, told
+        assert "step, of shape ()" in error_of(ValueError, like=like, sharding=rows)
+        where = {**dict.fromkeys(state), "params": on(P(None, None, "x"))}
+        told = error_of(ValueError, sharding=where)
+        assert "params/0/w, of shape (16, 8, 3): " in told, told
+        assert "P(None, None, 'x')" in told, told
+        told = error_of(ValueError, sharding={"params": rows})
+        assert told.startswith("sharding: ") and "lr" in told, told
+        told = error_of(TypeError, sharding=P("y"))
+        assert told.startswith("sharding: P(") and "NamedSharding(mesh, spec)" in told, told
+        told = error_of(TypeError, like=like, sharding={"params": [{"w": P("y")}]})
+        assert told.startswith("sharding['params'][0]['w']: P("), told
+        assert "'x' says of no array" in error_of(TypeError, sharding="x")
+        told = error_of(TypeError, sharding=lambda name, leaf: P())
+        assert told.startswith("sharding('key', ...): P("), told
+        """)
+    )
+
+
 def test_only_what_is_needed_is_read_unless_it_is_verified(run):
     run("""
         from tensorbundle import reading

@@ -78,6 +78,14 @@ class Wanted:
     """The kinds of dtypes that will do, where no dtype is given; empty for all."""
     sharding: Any = None
     """Where `like` has it, or ``None``."""
+    key_dtype: Any = None
+    """JAX's dtype of typed random keys, whose data have a dimension more; else ``None``."""
+
+    def struct(self, shape: Shape, dtype: np.dtype[Any]) -> jax.ShapeDtypeStruct:
+        """Describe the JAX array that a stored tensor becomes."""
+        if self.key_dtype is None:
+            return jax.ShapeDtypeStruct(shape, dtype)
+        return jax.ShapeDtypeStruct(shape[:-1], self.key_dtype)
 
     def mismatch(self, shape: Shape, dtype: np.dtype[Any]) -> str | None:
         """Say why a stored tensor cannot be taken; ``None`` if it can."""
@@ -136,7 +144,12 @@ def wanted_as(node: dict[str, Any]) -> Wanted:
         impl = node.get("impl")
         if not isinstance(impl, str):
             raise BadStructureError(f"the random keys {name!r} have no implementation")
-        return Wanted(name, lambda data: _wrapped(name, data, impl), True, kinds="u")
+        dtype = _dtype_of_keys(name, impl)
+
+        def make(data: Any) -> Any:
+            return _wrapped(name, data, impl)
+
+        return Wanted(name, make, True, kinds="u", key_dtype=dtype)
     if kind == "numpy":
         return Wanted(name, _itself, False)
     if kind == "numpy scalar":
@@ -163,7 +176,14 @@ def _key_like(name: str, like: Any) -> Wanted:
     if sharding is not None and not isinstance(sharding, jax.sharding.NamedSharding):
         sharding = None
     shape, dtype = tuple(data.shape), np.dtype(data.dtype)
-    return Wanted(name, make, True, shape, dtype, sharding=sharding)
+    return Wanted(name, make, True, shape, dtype, sharding=sharding, key_dtype=like.dtype)
+
+
+def _dtype_of_keys(name: str, impl: str) -> Any:
+    try:
+        return jax.eval_shape(lambda: jax.random.key(0, impl=impl)).dtype
+    except (ValueError, TypeError) as error:
+        raise BadStructureError(f"no random keys {name!r}: {error}") from None
 
 
 def _wrapped(name: str, data: Any, impl: str) -> Any:

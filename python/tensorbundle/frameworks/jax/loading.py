@@ -14,8 +14,10 @@ from tensorbundle.config import Config
 from tensorbundle.core import _core
 from tensorbundle.errors import MissingTensorError
 from tensorbundle.frameworks.jax.leaves import Wanted, wanted_as, wanted_by
-from tensorbundle.frameworks.jax.placing import Sharding, place
+from tensorbundle.frameworks.jax.numbers import converted, numbers_of
+from tensorbundle.frameworks.jax.placing import Place, place
 from tensorbundle.frameworks.jax.structure import STRUCTURE, build, shown
+from tensorbundle.frameworks.jax.targets import Choose, Sharding, chooser, misfit
 from tensorbundle.frameworks.jax.trees import name_of_path
 from tensorbundle.loading import Loader
 from tensorbundle.mapping import Mmap, Prefetch
@@ -54,12 +56,13 @@ def load(
         and named tuples (of new types); what was a dataclass, or another node that JAX was
         told of, comes as a dict of its children.
     sharding
-        Where JAX arrays go: a device or a ``jax.sharding.Sharding`` for all of them, or a
-        function that gives one for a name and a ``jax.ShapeDtypeStruct``. ``None``: where
-        the arrays of `like` are, or the default device. For several devices each part is
-        read for itself, however the array was spread when it was saved; the processes of a
-        program read what their devices need. To verify, all of such an array is read
-        before.
+        Where JAX arrays go: a device or a ``jax.sharding.Sharding`` for all of them; a
+        pytree of such, of the structure of `like`, or of what is loaded without it, or of
+        its upper part; or a function that gives one for a name and a
+        ``jax.ShapeDtypeStruct``. ``None``, there too: where the array of `like` is, or the
+        default device. For several devices each part is read for itself, however the array
+        was spread when it was saved; the processes of a program read what their devices
+        need. To verify, all of such an array is read before.
     mmap
         ``False``: read in parallel, verified. ``True``: map the file. Both without a
         further copy for arrays on one CPU device: a JAX array is then a view of the memory
@@ -81,8 +84,14 @@ def load(
     MissingTensorError
         Leaves of `like` that the checkpoint lacks; all of them are told.
     ValueError
-        Shapes or dtypes are not those of `like`; all of them are told. Or the checkpoint
-        has 64-bit numbers, and JAX has none (``jax_enable_x64``).
+        Shapes or dtypes are not those of `like`; all of them are told. A number that was
+        Python's own when `save` saved it has no dtype to agree with: it must only fit. Or
+        the checkpoint has 64-bit numbers, and JAX has none (``jax_enable_x64``). Or arrays
+        cannot go where `sharding` says: they have too few dimensions, or cannot be shared
+        evenly; or it has another structure.
+    TypeError
+        `like` has a leaf that nothing can be loaded for, or `sharding` one that is no
+        place, as a bare ``PartitionSpec``.
     UnsupportedError
         There is no `like`, and the checkpoint was not saved by `save`, or by a later
         version of it.
@@ -105,8 +114,10 @@ def load(
         return loader.run(lambda core: _as_saved(core, loader, sharding))
     found, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = [wanted_by(name_of_path(keys), shown(keys), leaf) for keys, leaf in found]
-    leaves = loader.run(lambda core: _leaves(core, loader, wanted, sharding))
-    return structure.unflatten(leaves[leaf.name] for leaf in wanted)
+    names = [leaf.name for leaf in wanted]
+    choose = chooser(sharding, like, names)
+    leaves = loader.run(lambda core: _leaves(core, loader, wanted, choose))
+    return structure.unflatten(leaves[name] for name in names)
 
 
 def _as_saved(core: _core.Bundle, loader: Loader, sharding: Sharding) -> Any:
@@ -115,7 +126,8 @@ def _as_saved(core: _core.Bundle, loader: Loader, sharding: Sharding) -> Any:
         node = STRUCTURE.read(core, loader.path)
         wanted: list[Wanted] = []
         build(node, lambda leaf: wanted.append(_existing(core, wanted_as(leaf))))
-        leaves = _leaves(core, loader, wanted, sharding)
+        tree = build(node, lambda leaf: leaf["leaf"])
+        leaves = _leaves(core, loader, wanted, chooser(sharding, tree))
         return build(node, lambda leaf: leaves[leaf["leaf"]])
 
 
@@ -129,16 +141,21 @@ def _existing(core: _core.Bundle, leaf: Wanted) -> Wanted:
 
 
 def _leaves(
-    core: _core.Bundle, loader: Loader, wanted: list[Wanted], sharding: Sharding
+    core: _core.Bundle, loader: Loader, wanted: list[Wanted], choose: Choose
 ) -> dict[str, Any]:
     """Check all leaves, then read them, and give them by name."""
-    _check(core, loader.path, wanted)
-    placed = {leaf.name: _target(core, leaf, sharding) for leaf in wanted if leaf.on_device}
-    made = place(core, loader, [leaf.name for leaf in wanted], placed)
+    _check_names(core, loader.path, wanted)
+    made = _check(core, loader, wanted)
+    places = _places(core, loader.path, wanted, choose)
+    rest = [leaf.name for leaf in wanted if leaf.name not in made]
+    spots = {name: where for name, where in places.items() if name not in made}
+    for name in made.keys() & places.keys():
+        made[name] = jax.device_put(made[name], places[name])
+    made.update(place(core, loader, rest, spots))
     return {leaf.name: leaf.make(made[leaf.name]) for leaf in wanted}
 
 
-def _check(core: _core.Bundle, path: str, wanted: Iterable[Wanted]) -> None:
+def _check_names(core: _core.Bundle, path: str, wanted: Iterable[Wanted]) -> None:
     missing = [leaf.name for leaf in wanted if not reading.has(core, leaf.name)]
     if missing:
         others = set(core.names()) - {leaf.name for leaf in wanted}
@@ -149,24 +166,96 @@ def _check(core: _core.Bundle, path: str, wanted: Iterable[Wanted]) -> None:
             path=path,
             key=missing[0],
         )
+
+
+def _check(core: _core.Bundle, loader: Loader, wanted: Iterable[Wanted]) -> dict[str, Any]:
+    """Compare shapes and dtypes; give the arrays that are made of Python's numbers.
+
+    Raises
+    ------
+    ValueError
+        Some do not fit; all of them are told.
+    """
+    numbers = _numbers(core, loader, wanted)
+    made: dict[str, Any] = {}
     problems = []
     for leaf in wanted:
-        shape, dtype = _look(core, leaf.name)
-        told = leaf.mismatch(shape, dtype)
-        if told is None and leaf.on_device and jax.dtypes.canonicalize_dtype(dtype) != dtype:
-            told = f"dtype {dtype}, which JAX has only with jax_enable_x64"
+        if leaf.name not in numbers:
+            told = _mismatch(core, leaf)
+        else:
+            try:
+                made[leaf.name] = converted(*numbers[leaf.name])
+                continue
+            except ValueError as error:
+                told = str(error)
         if told is not None:
             problems.append(f"{leaf.name}: {told}")
     if problems:
-        raise ValueError(f"{path}: does not fit:{describe(problems)}")
+        raise ValueError(f"{loader.path}: does not fit:{describe(problems)}")
+    return made
 
 
-def _target(core: _core.Bundle, leaf: Wanted, sharding: Sharding) -> Any:
-    """Find out where an array goes: a sharding, a device, or ``None``."""
-    if callable(sharding) and not isinstance(sharding, jax.sharding.Sharding):
-        shape, dtype = _look(core, leaf.name)
-        return sharding(leaf.name, jax.ShapeDtypeStruct(shape, dtype))
-    return leaf.sharding if sharding is None else sharding
+def _mismatch(core: _core.Bundle, leaf: Wanted) -> str | None:
+    shape, dtype = _look(core, leaf.name)
+    told = leaf.mismatch(shape, dtype)
+    if told is None and leaf.on_device and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        return f"dtype {dtype}, which JAX has only with jax_enable_x64"
+    return told
+
+
+def _numbers(
+    core: _core.Bundle, loader: Loader, wanted: Iterable[Wanted]
+) -> dict[str, tuple[Any, str, np.dtype[Any]]]:
+    """Read those that are wanted as another dtype; tell their types, and that dtype."""
+    other = {
+        leaf.name: leaf.dtype
+        for leaf in wanted
+        if leaf.dtype is not None and leaf.shape == () and _is_other(core, leaf)
+    }
+    if not other or not reading.has(core, STRUCTURE.name):
+        return {}
+    kinds = numbers_of(core, loader.path)
+    names = [name for name in other if name in kinds]
+    options = reading.read_options(verify=loader.verified)
+    values = reading.read_tensors(core, names, options)[0]
+    return {
+        name: (value, kinds[name], other[name])
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def _is_other(core: _core.Bundle, leaf: Wanted) -> bool:
+    shape, dtype = _look(core, leaf.name)
+    return shape == () and dtype != leaf.dtype
+
+
+def _places(
+    core: _core.Bundle, path: str, wanted: list[Wanted], choose: Choose
+) -> dict[str, Place]:
+    """Find out where each JAX array goes.
+
+    Raises
+    ------
+    ValueError
+        Some cannot go there; all of them are told.
+    """
+    places: dict[str, Place] = {}
+    problems = []
+    for leaf in wanted:
+        if not leaf.on_device:
+            continue
+        struct = leaf.struct(*_look(core, leaf.name))
+        where = choose(leaf.name, struct)
+        places[leaf.name] = leaf.sharding if where is None else where
+        told = misfit(places[leaf.name], struct.shape)
+        if told is not None:
+            problems.append(f"{leaf.name}, of shape {struct.shape}: {told}")
+    if problems:
+        raise ValueError(
+            f"{path}: not every array can be spread as told:{describe(problems)}\n"
+            "give a pytree of shardings, or a function that gives one for each leaf"
+        )
+    return places
 
 
 def _look(core: _core.Bundle, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

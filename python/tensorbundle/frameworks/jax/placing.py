@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import jax
@@ -14,10 +14,9 @@ from tensorbundle.loading import Loader
 from tensorbundle.partitioned import Partitioned
 from tensorbundle.slices import Box
 
-__all__ = ["Sharding", "in_parts", "place"]
+__all__ = ["Place", "in_parts", "place"]
 
 Place: TypeAlias = jax.sharding.Sharding | jax.Device | None
-Sharding: TypeAlias = Place | Callable[[str, jax.ShapeDtypeStruct], Place]
 
 Array = np.ndarray[Any, Any]
 
