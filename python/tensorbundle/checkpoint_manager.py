@@ -37,8 +37,8 @@ class CheckpointManager:
     checkpoint
         What is saved: a `Checkpoint` or any object with ``write(prefix)`` and
         ``restore(prefix)``, TensorFlow's too; or a nested mapping of arrays, a torch
-        module, a Keras model or a list of variables, restored in place; or a function that
-        gives a mapping, whose restored values are only returned.
+        module, a Keras model or a list of variables, restored where they are, as by `Saver`;
+        or a function that gives a mapping, whose restored values are only returned.
     directory
         Where to. It can be moved afterwards.
     max_to_keep

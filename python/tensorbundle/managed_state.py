@@ -10,7 +10,7 @@ from tensorbundle.loading import load
 from tensorbundle.named_restore import restore_values
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
-from tensorbundle.variables import as_variable, named_variables
+from tensorbundle.variables import lasting, named_variables, variables_of
 
 __all__ = ["ManagedState", "managed_state", "writes_itself"]
 
@@ -63,6 +63,7 @@ def managed_state(value: Any, save_options: Mapping[str, Any]) -> ManagedState:
     """
     if callable(getattr(value, "write", None)) and callable(getattr(value, "restore", None)):
         return _Object(value)
+    value = lasting(value)
     try:
         named_variables(value)
     except TypeError:
@@ -136,7 +137,7 @@ class _Object(ManagedState):
 
 
 class _Named(ManagedState):
-    """A mapping of arrays, a model, a list of variables: restored in place, by names."""
+    """A mapping of arrays, a model, a list of variables: restored where they are, by names."""
 
     def __init__(self, values: Any, options: Mapping[str, Any]) -> None:
         self._values = values
@@ -150,9 +151,7 @@ class _Named(ManagedState):
         return prepare(prefix, named, **options)
 
     def restore(self, prefix: str) -> Any:
-        named = named_variables(self._values)
-        variables = {name: as_variable(value) for name, value in named.items()}
-        return restore_values(prefix, variables)
+        return restore_values(prefix, variables_of(self._values))
 
 
 class _Function(ManagedState):

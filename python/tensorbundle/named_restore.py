@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 from tensorbundle import dtypes, reading
 from tensorbundle.errors import MissingTensorError
 from tensorbundle.paths import open_core
+from tensorbundle.shown_text import shown
 from tensorbundle.stored_graph import read_graph
 from tensorbundle.variables import Variable, describe
 
 __all__ = ["full_names", "restore_values"]
+
+_LOG = logging.getLogger("tensorbundle")
 
 # Up to this many bytes a second copy is cheaper than a second reading.
 _STAGED_BYTES = 64 << 20
@@ -55,7 +59,8 @@ def restore_values(
     Returns
     -------
     dict
-        By the variables' names what `Variable.put` gives.
+        By the variables' names what `Variable.put` gives. Variables that are fixed are told
+        in the log.
 
     Raises
     ------
@@ -84,7 +89,14 @@ def restore_values(
             for (name, variable), key in zip(variables.items(), keys.values(), strict=True)
         }
 
-    return reading.of_current(attempt)
+    restored = reading.of_current(attempt)
+    fixed = [name for name, variable in variables.items() if variable.is_fixed]
+    if fixed:
+        _LOG.warning(
+            "%s: variables that cannot be written to, nor replaced where they are, keep their "
+            "values; the new ones are only returned:%s", shown(prefix), describe(fixed),
+        )  # fmt: skip
+    return restored
 
 
 def _in_place(

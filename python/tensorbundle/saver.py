@@ -18,7 +18,7 @@ from tensorbundle.recent_checkpoints import RecentCheckpoints
 from tensorbundle.recycling import spare_files
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.small_file import sweep_unfinished
-from tensorbundle.variables import as_variable, named_variables
+from tensorbundle.variables import lasting, named_variables, variables_of
 
 __all__ = ["Saver"]
 
@@ -37,8 +37,9 @@ class Saver:
     ----------
     var_list
         The variables: a mapping, which may be nested, from name to NumPy array, torch
-        tensor, TensorFlow or Keras variable; a list of variables that know their names; or
-        a torch module, Keras model or ``tf.Module``. ``None``: each `save` is given
+        tensor, TensorFlow or Keras variable, JAX array, number or string; a list of
+        variables that know their names; or a torch module, Keras model or ``tf.Module``.
+        Each save and each restore looks anew what is in it. ``None``: each `save` is given
         values, and `restore` returns whatever is in the checkpoint.
     reshape
         Restore into variables of another shape with as many elements.
@@ -100,11 +101,11 @@ class Saver:
         recycle: bool = False,
         **options: Any,
     ) -> None:
-        self._values = None if var_list is None else named_variables(var_list)
-        if self._values is not None and not self._values and not allow_empty:
-            raise ValueError("no variables to save; give allow_empty=True if that is meant")
-        for value in (self._values or {}).values():
-            as_variable(value)
+        self._target = lasting(var_list)
+        self._allow_empty = allow_empty
+        if var_list is not None:
+            self._named()
+            variables_of(self._target)
         self._reshape = reshape
         self._spares = spare_files(self, recycle)
         self._recent = RecentCheckpoints(
@@ -254,9 +255,14 @@ class Saver:
         everything has been checked. Large arrays are read twice for that, the second time
         into place, most often from the page cache, since a second copy of them costs more:
         only where the page cache has no room for them, and the device fails between the two,
-        are some restored and others not. A save in the background is waited for first. What
-        cannot be written to (JAX arrays, numbers, arrays of text) is only returned. In an
-        object-based checkpoint variables are found by the names they had.
+        are some restored and others not.
+
+        What cannot be written to (JAX arrays, numbers, arrays of text) is replaced by a value
+        of its kind in the mapping that holds it. In a mapping that cannot be changed it stays:
+        the log tells its name, and the new value is only returned.
+
+        A save in the background is waited for first. In an object-based checkpoint variables
+        are found by the names they had.
 
         Parameters
         ----------
@@ -268,7 +274,7 @@ class Saver:
         Returns
         -------
         dict
-            From name to variable, or to the value read for it. Without variables, all
+            From name to variable, or to the value in its place. Without variables, all
             tensors of the checkpoint.
 
         Raises
@@ -284,13 +290,13 @@ class Saver:
         if save_path is None:
             raise ValueError("there is no checkpoint to restore: save_path is None")
         prefix = os.fspath(save_path)
-        if self._values is None:
+        if self._target is None:
             return load(prefix, backend=backend, num_threads=num_threads)
-        variables = {name: as_variable(value) for name, value in self._values.items()}
         options = reading.read_options(verify=True, num_threads=num_threads)
         return restore_values(
-            prefix, variables, reshape=self._reshape, backend=backend, options=options
-        )
+            prefix, variables_of(self._target), reshape=self._reshape, backend=backend,
+            options=options,
+        )  # fmt: skip
 
     def _prefix(self, path: str, step: Any, latest_filename: str | None) -> str:
         state_name = latest_filename or "checkpoint"
@@ -305,16 +311,24 @@ class Saver:
         return path
 
     def _tensors(self, values: Mapping[Any, Any] | None) -> Mapping[Any, Any]:
-        if values is None:
-            if self._values is None:
+        if self._target is None:
+            if values is None:
                 raise ValueError("this saver has no variables, so each save needs values")
-            return self._values
-        if self._values is None:
             return values
+        own = self._named()
+        if values is None:
+            return own
         named = named_variables(values)
-        if named.keys() != self._values.keys():
-            differing = sorted(named.keys() ^ self._values.keys())
+        if named.keys() != own.keys():
+            differing = sorted(named.keys() ^ own.keys())
             raise ValueError(f"values and variables differ in their names: {differing[:5]}")
+        return named
+
+    def _named(self) -> dict[str, Any]:
+        """Find the variables that there are now."""
+        named = named_variables(self._target)
+        if not named and not self._allow_empty:
+            raise ValueError("no variables to save; give allow_empty=True if that is meant")
         return named
 
     def _sweep_once(self, path: str, state_name: str) -> None:

@@ -24,6 +24,7 @@ from tensorbundle.stored_text import as_bytes
 __all__ = [
     "Item",
     "Part",
+    "Place",
     "Stream",
     "View",
     "adapt",
@@ -32,6 +33,7 @@ __all__ = [
     "as_view",
     "flatten",
     "gather",
+    "places",
 ]
 
 # Name, DataType number, array or string tensor, and what View.negated says.
@@ -61,6 +63,18 @@ class Stream(NamedTuple):
     """Bytes."""
     read: Callable[[int, memoryview], object]
     """Fills a buffer with the bytes from an offset on; any thread may call it."""
+
+
+class Place(NamedTuple):
+    """A leaf of nested mappings, and where it is."""
+
+    name: str | bytes
+    """As `gather` names it."""
+    value: Any
+    holder: Mapping[Any, Any]
+    """The mapping that has it."""
+    key: Any
+    """Its key there."""
 
 
 def gather(tensors: Mapping[Any, Any]) -> _core.SavedTensors:
@@ -123,19 +137,24 @@ def add_tensor(gathered: _core.SavedTensors, name: str | bytes, value: Any) -> N
 
 def flatten(tensors: Mapping[Any, Any]) -> Iterator[tuple[str | bytes, Any]]:
     """Walk nested mappings; give each leaf with its name, as `gather` names it."""
-    return _flatten(tensors, "", [])
+    return ((place.name, place.value) for place in places(tensors))
 
 
-def _flatten(
+def places(tensors: Mapping[Any, Any]) -> Iterator[Place]:
+    """Walk nested mappings; give each leaf with where it is."""
+    return _places(tensors, "", [])
+
+
+def _places(
     tensors: Mapping[Any, Any], path: str | bytes, outer: list[int]
-) -> Iterator[tuple[str | bytes, Any]]:
+) -> Iterator[Place]:
     _enter(tensors, outer)
     for key, value in tensors.items():
         name = _joined(path, _as_name(key))
         if isinstance(value, Mapping):
-            yield from _flatten(value, _joined(name, "/"), outer)
+            yield from _places(value, _joined(name, "/"), outer)
         else:
-            yield name, value
+            yield Place(name, value, tensors, key)
     outer.pop()
 
 

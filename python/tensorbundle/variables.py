@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,16 @@ from tensorbundle import tensors as _tensors
 from tensorbundle.frameworks import first_answer
 from tensorbundle.stored_text import as_text
 
-__all__ = ["Variable", "as_variable", "describe", "memory_of", "named_variables"]
+__all__ = [
+    "Variable",
+    "as_variable",
+    "describe",
+    "lasting",
+    "memory_of",
+    "named_variable",
+    "named_variables",
+    "variables_of",
+]
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
@@ -35,11 +45,18 @@ class Variable:
     """As `load` gives it: ``object`` for strings."""
     assign: Callable[[Array], object] | None
     """Writes an array of that shape and dtype; ``None`` where nothing can be written,
-    as for JAX arrays and numbers: their new values can only be returned."""
+    as for JAX arrays and numbers."""
     memory: Array | None = None
     """Its own memory, where a value of that shape and dtype can be read to."""
     refusal: str | None = None
     """Why it cannot be written though others of its kind can: read-only, for example."""
+    replace: Callable[[Array], Any] | None = None
+    """Where nothing can be written: puts another value in its place, and gives that."""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it keeps its value: a new one can only be given to the caller."""
+        return self.assign is None and self.replace is None
 
     def mismatch(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], *, reshape: bool = False
@@ -59,13 +76,13 @@ class Variable:
         return " and ".join(faults) or None
 
     def put(self, array: Array) -> Any:
-        """Write a checked value; give the variable, or the array if it takes none."""
+        """Write a checked value; give what has it now: if `is_fixed`, the array."""
         shape = array.shape if None in self.shape else self.shape
         shaped = array.reshape(shape)  # type: ignore[arg-type]
-        if self.assign is None:
-            return shaped
-        self.assign(shaped)
-        return self.value
+        if self.assign is not None:
+            self.assign(shaped)
+            return self.value
+        return shaped if self.replace is None else self.replace(shaped)
 
     def _takes_shape(self, shape: tuple[int, ...]) -> bool:
         return len(shape) == len(self.shape) and all(
@@ -114,6 +131,46 @@ def named_variables(target: Any) -> dict[str, Any]:
             raise ValueError(f"two variables have the name {name!r}; give a dict")
         named[name] = value
     return named
+
+
+def named_variable(name: str, value: Any) -> Variable:
+    """Make a variable of what `save` takes; an error tells its name.
+
+    Raises
+    ------
+    TypeError
+        As `as_variable`.
+    """
+    try:
+        return as_variable(value)
+    except TypeError as error:
+        raise TypeError(f"variable {name!r}: {error}") from None
+
+
+def variables_of(target: Any) -> dict[str, Variable]:
+    """Make variables of all that `named_variables` finds.
+
+    What nothing can be written to, as JAX arrays, numbers and text, gives way to its new
+    value in the mapping that holds it, where that can be changed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `named_variables` and `as_variable`.
+    """
+    found = named_variables(target)
+    variables = {name: named_variable(name, value) for name, value in found.items()}
+    if isinstance(target, Mapping):
+        for place in _tensors.places(target):
+            variable = variables[as_text(place.name)]
+            if variable.assign is None:
+                variable.replace = _replacing(place)
+    return variables
+
+
+def lasting(target: Any) -> Any:
+    """Give a target that can be asked for its variables again and again."""
+    return list(target) if isinstance(target, Iterator) else target
 
 
 def memory_of(array: Array) -> Array | None:
@@ -166,6 +223,55 @@ def _of_array(array: Array) -> Variable:
         array[...] = value
 
     return Variable(array, array.shape, dtype, assign, memory_of(array), refusal)
+
+
+def _replacing(place: _tensors.Place) -> Callable[[Array], Any] | None:
+    """Give what puts another value in a place; ``None`` where that cannot be."""
+    make = _maker(place.value)
+    if make is None or not _takes_entries(place):
+        return None
+
+    def replace(array: Array) -> Any:
+        new = make(array)
+        place.holder[place.key] = new  # type: ignore[index]
+        return new
+
+    return replace
+
+
+def _takes_entries(place: _tensors.Place) -> bool:
+    """Tell whether a mapping can be changed: those that are frozen may yet be dicts."""
+    try:
+        place.holder[place.key] = place.value  # type: ignore[index]
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        return False
+    return True
+
+
+def _maker(value: Any) -> Callable[[Array], Any] | None:
+    """Give what makes another value of the same kind, on the same devices, of an array."""
+    # Only here: the graph's leaves are made of variables.
+    from tensorbundle.checkpoint.adapters import Leaf
+    from tensorbundle.checkpoint.lookup import adapter_of
+
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "SUT":
+        return partial(_as_fixed_text, value)
+    try:
+        adapter = adapter_of(value)
+    except TypeError:  # an array of a library that we do not know
+        return None
+    return adapter.new_value if isinstance(adapter, Leaf) else None
+
+
+def _as_fixed_text(value: Any, array: Array) -> Any:
+    """Make text or bytes of one width each, unless NumPy would take zeros off their ends."""
+    kind = value.dtype.kind
+    elements = [e if kind == "S" else as_text(e) for e in array.ravel()]
+    made = np.array(elements, value.dtype if kind == "T" else kind)
+    if made.tolist() != elements:
+        return array
+    made = made.reshape(array.shape)
+    return made[()] if isinstance(value, np.generic) else made
 
 
 def _size(shape: Shape) -> int:

@@ -15,7 +15,7 @@ from tensorbundle import dtypes, object_graph, reading
 from tensorbundle.assignment import Assignment, Rules, assign, pairs_of
 from tensorbundle.checkpoint_reader import as_prefix
 from tensorbundle.paths import open_core
-from tensorbundle.variables import Variable, as_variable, describe, named_variables
+from tensorbundle.variables import Variable, describe, named_variable, variables_of
 
 __all__ = ["InitReport", "Mismatch", "init_from_checkpoint"]
 
@@ -51,7 +51,8 @@ class InitReport:
     unexpected_keys: list[str]
     """Tensors that the rules speak of, but there is no variable for."""
     mismatched_keys: list[Mismatch]
-    """Pairs whose shapes or dtypes differ; the variables are as they were."""
+    """Pairs whose shapes or dtypes differ, or whose variable can neither be written to nor
+    replaced where it is; the variables are as they were."""
     untouched: list[str]
     """Variables that no rule speaks of."""
     unused: list[str]
@@ -59,7 +60,7 @@ class InitReport:
     idle_rules: list[str]
     """Rules that no tensor fits: perhaps misspelt."""
     values: dict[str, Any] = dataclasses.field(repr=False)
-    """From name to variable; for what cannot be written to, to the value for it."""
+    """From the name of what was initialized to the variable, or the value in its place."""
 
     @property
     def ok(self) -> bool:
@@ -115,7 +116,8 @@ def init_from_checkpoint(
         ending ``/.ATTRIBUTES/VARIABLE_VALUE`` can be left out.
     target
         What has the variables: a mapping of arrays, a torch module, a Keras model, a list;
-        see `Saver`. Not needed where the map gives the variables themselves.
+        see `Saver`. Not needed where the map gives the variables themselves, but for what
+        can only be replaced in a mapping: JAX arrays, numbers, arrays of text.
     strict
         ``True``: anything missing, unexpected or mismatched is an error, and nothing is
         written. ``False``: what fits is written, the rest reported and logged.
@@ -150,8 +152,7 @@ def init_from_checkpoint(
     ['backbone.head.weight']
     """
     prefix = as_prefix(ckpt_dir_or_file)
-    rules, values = _with_targets(assignment_map, target)
-    variables = {name: as_variable(value) for name, value in values.items()}
+    rules, variables = _with_targets(assignment_map, target)
 
     def attempt() -> InitReport:
         return _initialize(prefix, rules, variables, strict, cast, num_threads)
@@ -159,13 +160,13 @@ def init_from_checkpoint(
     return reading.of_current(attempt)
 
 
-def _with_targets(rules: Rules, target: Any) -> tuple[Rules, dict[str, Any]]:
+def _with_targets(rules: Rules, target: Any) -> tuple[Rules, dict[str, Variable]]:
     """Give names to the variables that rules hold, and add them to those of `target`."""
-    values = {} if target is None else named_variables(target)
+    variables = {} if target is None else variables_of(target)
     if rules is None or callable(rules):
         if target is None:
             raise TypeError("target= is needed: nothing else says which variables there are")
-        return rules, values
+        return rules, variables
     pairs: list[tuple[Any, Any]] = []
     for source, goal in pairs_of(rules):
         if isinstance(goal, str) or isinstance(source, re.Pattern):
@@ -173,11 +174,14 @@ def _with_targets(rules: Rules, target: Any) -> tuple[Rules, dict[str, Any]]:
                 raise TypeError(f"target= is needed to find variables for {source!r}")
             pairs.append((source, goal))
             continue
-        known = [name for name, value in values.items() if value is goal]
-        name = known[0] if known else _free_name(source, values)
-        values[name] = goal
+        known = [name for name, variable in variables.items() if variable.value is goal]
+        name = known[0] if known else _free_name(source, variables)
+        if not known:
+            variables[name] = named_variable(name, goal)
+        elif len(known) > 1 and variables[name].assign is None:
+            raise ValueError(f"{source!r}: {known} are all this value; give the name of one")
         pairs.append((source, name))
-    return pairs, values
+    return pairs, variables
 
 
 def _free_name(source: Any, values: Mapping[str, Any]) -> str:
@@ -278,6 +282,11 @@ def _sorted_out(
         stored = dtypes.numpy_dtype(number)
         can_cast = cast and _is_castable(stored, variable.dtype)
         told = variable.mismatch(shape, variable.dtype if can_cast else stored)
+        if told is None and variable.is_fixed:
+            told = (
+                f"a value of type {type(variable.value).__qualname__} cannot be written to, "
+                "and is in no mapping that can be changed; give one that holds it as target="
+            )
         if told is None:
             fitting[name] = source
         else:

@@ -55,7 +55,7 @@ def test_large_arrays_are_read_into_place(prefix, torch, staged):
         assert_same(held[name], saved[name])
     assert_same(held["matrix"], saved["matrix"].reshape(4, 3))
     assert torch.equal(held["half"], saved["half"]) and torch.equal(held["net"], saved["net"])
-    assert found["number"] == 5 and found["text"] == b"x"
+    assert found["number"] == 5 and found["text"] == "x"
 
 
 def test_memory_that_variables_share_is_written_in_their_order(prefix, staged):

@@ -6,6 +6,7 @@ import errno
 import itertools
 import logging
 import os
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -65,10 +66,46 @@ def test_all_frameworks_in_one(tf, torch, jax, tmp_path):
 
     path = tb.Saver(variables(7.0)).save(None, tmp_path / "c")
     here = variables(0.0)
+    kept = dict(here)
     restored = tb.Saver(here).restore(path)
     for name, value in restored.items():
         assert np.asarray(value).tolist() == ([7, 7] if name != "python" else 7)
-        assert (value is here[name]) == (name not in ("jax", "python"))
+        assert value is here[name] and type(value) is type(kept[name])
+        assert (value is kept[name]) == (name not in ("jax", "python"))
+
+
+def test_each_save_and_restore_looks_anew_into_the_mapping(jax, tmp_path):
+    values = {"w": np.zeros(2), "inner": {"step": 3, "j": jax.numpy.zeros(2)}}
+    saver = tb.Saver(values)
+    values["w"], values["inner"]["step"] = np.ones(2), 4
+    values["inner"]["j"] += 1
+    path = saver.save(None, tmp_path / "c")
+    assert tb.load(path)["inner/step"] == 4 and tb.load(path)["w"].tolist() == [1, 1]
+    values["w"], values["inner"]["step"] = np.zeros(2), 0
+    values["inner"]["j"] *= 0
+    saver.restore(path)
+    assert values["w"].tolist() == [1, 1] and values["inner"]["step"] == 4
+    assert isinstance(values["inner"]["j"], jax.Array)
+    assert values["inner"]["j"].tolist() == [1, 1]
+    values.clear()
+    with pytest.raises(ValueError, match="no variables to save"):
+        saver.save(None, path)
+
+
+def test_variables_of_an_iterator_are_there_for_each_save(tf, tmp_path):
+    saver = tb.Saver(iter([tf.Variable(1.0, name="v")]))
+    assert tb.load(saver.save(None, tmp_path / "c", 1)).keys() == {"v"}
+    assert saver.restore(saver.save(None, tmp_path / "c", 2)).keys() == {"v"}
+
+
+def test_what_no_mapping_takes_is_returned_and_told(tmp_path, caplog):
+    path = tb.Saver().save({"n": {"step": 5}, "w": np.ones(2)}, tmp_path / "c")
+    frozen = {"n": MappingProxyType({"step": 0}), "w": np.zeros(2)}
+    with caplog.at_level(logging.WARNING, logger="tensorbundle"):
+        assert tb.Saver(frozen).restore(path)["n/step"] == 5
+    assert frozen["n"]["step"] == 0 and frozen["w"].tolist() == [1, 1]
+    (record,) = caplog.records
+    assert "only returned:\n  n/step" in record.getMessage()
 
 
 def test_tensorflow_restores_what_is_saved_and_the_reverse(tf, tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import ml_dtypes
 import numpy as np
 import pytest
 
+import tensorbundle as tb
 from tensorbundle.tensors import as_view
-from tensorbundle.variables import as_variable, describe, named_variables
+from tensorbundle.variables import as_variable, describe, named_variables, variables_of
 
 from .helpers import ALL_DTYPES, assert_same, sample, strings
 
@@ -133,6 +136,60 @@ def test_keras_variables_are_assigned(tf):
 
 def test_jax_arrays_give_the_value(jax):
     assert put(jax.numpy.zeros(3), np.ones(3, "f4")).tolist() == [1, 1, 1]
+
+
+# ---- What is replaced where it is -----------------------------------------------------------
+
+
+REPLACED = {
+    "int": (0, 7), "bool": (False, True), "float": (0.0, 1.5), "complex": (0j, 1 + 2j),
+    "str": ("", "grün"), "bytes": (b"", b"\xff"), "np.float32": (np.float32(0), np.float32(7)),
+    "np.str_": (np.str_("a"), np.str_("longer")),
+    "np.bytes_": (np.bytes_(b"a"), np.bytes_(b"bc")),
+    "bfloat16": (ml_dtypes.bfloat16(0), ml_dtypes.bfloat16(2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REPLACED)
+def test_numbers_and_text_are_replaced_in_the_mapping_by_their_kind(prefix, kind):
+    old, new = REPLACED[kind]
+    tb.save(prefix, {"a": {"b": new}})
+    mapping = {"a": {"b": old}}
+    assert tb.Saver(mapping).restore(prefix)["a/b"] is mapping["a"]["b"]
+    assert mapping["a"]["b"] == new and type(mapping["a"]["b"]) is type(old)
+
+
+@pytest.mark.parametrize("dtype", ["U", "S"])
+def test_arrays_of_text_are_replaced_and_nothing_is_cut(dtype):
+    mapping = {"a": np.array(["a", "b"], dtype)}
+    variables_of(mapping)["a"].put(strings(b"c", b"longer"))
+    assert mapping["a"].tolist() == np.array(["c", "longer"], dtype).tolist()
+    variables_of(mapping)["a"].put(strings(b"c", b"zero\0"))
+    assert mapping["a"].tolist() == [b"c", b"zero\0"]
+
+
+def test_jax_arrays_are_replaced_on_their_devices(jax):
+    mapping = {"a": jax.device_put(np.zeros(3, "f4"), jax.devices()[-1])}
+    new = variables_of(mapping)["a"].put(np.ones(3, "f4"))
+    assert new is mapping["a"] and new.tolist() == [1, 1, 1]
+    assert new.devices() == {jax.devices()[-1]}
+
+
+class FrozenDict(dict):
+    def __setitem__(self, key, value):
+        raise RuntimeError("frozen")
+
+
+@pytest.mark.parametrize("mapping", [MappingProxyType({"a": 1}), FrozenDict(a=1)], ids=repr)
+def test_what_a_mapping_does_not_replace_is_fixed(mapping):
+    variable = variables_of({"m": mapping})["m/a"]
+    assert variable.is_fixed and variable.put(np.array(7)) == 7 and mapping["a"] == 1
+    assert not variables_of({"m": dict(mapping)})["m/a"].is_fixed
+
+
+def test_a_value_that_is_no_variable_is_told_by_its_name():
+    with pytest.raises(TypeError, match=r"variable 'a/b': cannot save a builtins\.list"):
+        variables_of({"a": {"b": [1]}})
 
 
 # ---- Names --------------------------------------------------------------------------------

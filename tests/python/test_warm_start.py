@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from types import MappingProxyType
 
 import ml_dtypes
 import numpy as np
@@ -127,9 +128,36 @@ def test_values_are_cast_only_if_asked(path):
         tb.init_from_checkpoint(path, rules, target=text, cast=True)
 
 
-def test_what_cannot_be_written_is_returned(path, jax):
-    report = tb.init_from_checkpoint(path, {"old/head": jax.numpy.zeros(10)})
-    assert report.values["old/head"].tolist() == [3] * 10
+def test_what_cannot_be_written_is_replaced_in_the_target(path, jax):
+    target = {"a": {"head": jax.numpy.zeros(10, "f4"), "step": 0}}
+    rules = [("old/head", target["a"]["head"]), ("step", "a/step")]
+    report = tb.init_from_checkpoint(path, rules, target=target)
+    assert isinstance(target["a"]["head"], jax.Array) and target["a"]["step"] == 9
+    assert target["a"]["head"].tolist() == [3] * 10
+    assert report.values["a/head"] is target["a"]["head"]
+    assert list(report.initialized) == ["a/head", "a/step"]
+
+
+def test_what_nothing_can_be_written_to_is_a_mismatch(path, jax, caplog):
+    head = jax.numpy.zeros(10, "f4")
+    cases = [
+        ({"old/head": head}, None),
+        ({"old/head": "head"}, MappingProxyType({"head": head})),
+    ]
+    for rules, target in cases:
+        with pytest.raises(
+            ValueError, match="head: a value of type ArrayImpl cannot be written"
+        ):
+            tb.init_from_checkpoint(path, rules, target=target)
+        report = tb.init_from_checkpoint(path, rules, target=target, strict=False)
+        assert [m.tensor for m in report.mismatched_keys] == ["old/head"]
+        assert report.initialized == {} and "head" in caplog.text
+
+
+def test_a_value_that_several_entries_have_is_ambiguous(path, jax):
+    head = jax.numpy.zeros(10, "f4")
+    with pytest.raises(ValueError, match=r"\['a', 'b'\] are all this value"):
+        tb.init_from_checkpoint(path, {"old/head": head}, target={"a": head, "b": head})
 
 
 def test_a_directory_stands_for_its_newest_checkpoint(tmp_path):

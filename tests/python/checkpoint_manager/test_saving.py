@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -28,6 +29,21 @@ def test_a_mapping_is_saved_and_restored_in_place(run):
     assert other["w"].tolist() == [1, 1, 1] and restored["w"] is other["w"]
     assert again.save() == str(run / "ckpt-3")
     assert again.all_steps() == [1, 2, 3]
+
+
+def test_jax_arrays_and_numbers_are_restored_where_they_are(jax, run):
+    value = {"w": jax.numpy.ones(2), "inner": {"step": 5, "name": "a"}}
+    manage(run, value=value).save()
+    value = {"w": jax.numpy.zeros(2), "inner": {"step": 0, "name": ""}}
+    assert manage(run, value=value).restore_or_initialize() == str(run / "ckpt-1")
+    assert isinstance(value["w"], jax.Array) and value["w"].tolist() == [1, 1]
+    assert value["inner"] == {"step": 5, "name": "a"}
+
+
+def test_what_cannot_be_restored_where_it_is_is_told(run, caplog):
+    manage(run, value=MappingProxyType({"step": 5})).save()
+    manage(run, value=MappingProxyType({"step": 0})).restore_or_initialize()
+    assert "only returned:\n  step" in caplog.text
 
 
 def test_a_function_is_asked_for_each_save(run):
