@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tensorbundle.cli.bench.results import Result, Row, Settings
+from tensorbundle.cli.bench.results import FEWEST_RUNS, Result, Row, Settings
 from tensorbundle.cli.errors import CommandError
 from tensorbundle.cli.output import (
     Column,
@@ -33,12 +33,14 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """``"faster"`` or ``"slower"`` where the runs do not overlap; else ``"same"``."""
-        if max(self.after.seconds) < min(self.before.seconds):
-            return "faster"
-        if min(self.after.seconds) > max(self.before.seconds):
-            return "slower"
-        return "same"
+        """``"faster"`` or ``"slower"`` where the runs do not overlap; else ``"same"``.
+
+        ``"unknown"`` where there are too few of them.
+        """
+        faster, slower = self.after.beats(self.before), self.before.beats(self.after)
+        if faster is None:
+            return "unknown"
+        return "faster" if faster else "slower" if slower else "same"
 
 
 def pairs_of(before: Result, after: Result) -> list[Pair]:
@@ -80,8 +82,10 @@ def print_comparison(before: Result, after: Result, names: tuple[str, str]) -> N
     )  # fmt: skip
     print_table(columns, [_cells(pair) for pair in pairs])
     unmatched = _unmatched(before, after, pairs)
+    few = f"; unknown: one of them has fewer than {FEWEST_RUNS}"
     print(
         f"before: {escape(names[0])}; after: {escape(names[1])}; same: their runs overlap"
+        + (few if any(pair.verdict == "unknown" for pair in pairs) else "")
         + (f"; {count(unmatched, 'row')} without a counterpart" if unmatched else "")
     )
 

@@ -1,7 +1,8 @@
 """The best settings that were measured, as a file for ``config=`` of save and load.
 
 Only combinations that were run are recommended, and the defaults unless something is
-faster by more than the runs differ: its slowest run beats their fastest.
+faster by more than the runs differ: its slowest run beats their fastest. A run or two of
+each tell nothing of the kind.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import dataclasses
 from collections.abc import Iterable
 
 from tensorbundle.cli.bench.grid import MEMORY
-from tensorbundle.cli.bench.results import OWN, Place, Result, Row, Settings
+from tensorbundle.cli.bench.results import FEWEST_RUNS, OWN, Place, Result, Row, Settings
 from tensorbundle.cli.errors import CommandError
+from tensorbundle.cli.output import count
 
 __all__ = ["Choice", "best", "to_toml"]
 
@@ -60,7 +62,12 @@ def _choose(rows: list[Row], auto: str) -> Choice:
     default = next((row for row in rows if row.settings == Settings(auto)), None)
     if default is None:
         return _chosen(fastest, f"median {fastest.median:.3g} s")
-    if fastest is default or max(fastest.seconds) >= min(default.seconds):
+    beats = fastest.beats(default)
+    if beats is None:
+        return _chosen(
+            default, f"the defaults; fewer than {FEWEST_RUNS} runs of each tell nothing better"
+        )
+    if not beats:
         return _chosen(
             default, f"the defaults; nothing was surely faster than {default.median:.3g} s"
         )
@@ -71,8 +78,10 @@ def _choose(rows: list[Row], auto: str) -> Choice:
 def _chosen(row: Row, why: str) -> Choice:
     if row.settings is None:
         raise ValueError("a row of our own has settings")
-    told = f"{why} ({len(row.seconds)} runs of {row.num_bytes / 1e9:.3g} GB)"
-    return Choice(row.settings, told)
+    told = f"{count(len(row.seconds), 'run')} of {row.num_bytes / 1e9:.3g} GB"
+    if row.num_busy:
+        told += f", with other programs busy in {row.num_busy}"
+    return Choice(row.settings, f"{why} ({told})")
 
 
 def to_toml(choices: dict[str, Choice], place: Place) -> str:

@@ -11,13 +11,16 @@ from typing import Any, Final
 from tensorbundle.cli.bench.limits import Evidence, Limit, limit_of
 from tensorbundle.cli.errors import CommandError
 
-__all__ = ["FLOORS", "FORMAT", "NOISY_SPREAD", "OPERATIONS", "OWN", "Place", "Result", "Row",
-           "Settings", "read_result"]  # fmt: skip
+__all__ = ["FEWEST_RUNS", "FLOORS", "FORMAT", "NOISY_SPREAD", "OPERATIONS", "OWN", "Place",
+           "Result", "Row", "Settings", "read_result"]  # fmt: skip
 
 FORMAT: Final = 1
 """Of the JSON; ``schema.json`` describes it."""
 NOISY_SPREAD: Final = 0.25
 """(slowest - fastest) / median of the runs, from which on a row is marked."""
+FEWEST_RUNS: Final = 3
+"""Of each of two rows, for one to be surely faster: by chance alone all three runs beat three
+others one time in 20, two beat two one time in 6."""
 OWN: Final = "tensorbundle"
 FLOOR: Final = "floor"
 FIO: Final = "fio"
@@ -98,6 +101,15 @@ class Row:
     def median(self) -> float:
         """Median of its seconds; NaN where it has failed."""
         return statistics.median(self.seconds) if self.seconds else float("nan")
+
+    def beats(self, other: Row) -> bool | None:
+        """Tell whether its slowest run is faster than the other's fastest.
+
+        ``None`` where one has so few runs that chance would do it.
+        """
+        if min(len(self.seconds), len(other.seconds)) < FEWEST_RUNS:
+            return None
+        return max(self.seconds) < min(other.seconds)
 
     @property
     def spread(self) -> float:

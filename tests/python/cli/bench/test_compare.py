@@ -18,10 +18,28 @@ def test_verdicts_are_of_the_runs_not_of_the_medians(make_row, make_result):
             *[make_row("save", s, t) for s, t in zip(lists, settings, strict=True)]
         )
 
-    before = of([1.0, 1.2], [1.0, 1.2], [1.0, 1.2])
-    after = of([0.8, 0.9], [0.9, 1.1], [1.3, 1.4])
+    before = of([1.0, 1.1, 1.2], [1.0, 1.1, 1.2], [1.0, 1.1, 1.2])
+    after = of([0.8, 0.85, 0.9], [0.9, 1.0, 1.1], [1.3, 1.4, 1.5])
     assert [pair.verdict for pair in pairs_of(before, after)] == ["faster", "same", "slower"]
     assert pairs_of(before, after)[0].ratio == pytest.approx(0.85 / 1.1)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_run_or_two_give_no_verdict(make_row, make_result, runs):
+    many = make_result(make_row("save", [1.0, 1.1, 1.2], Settings("uring")))
+    few = make_result(make_row("save", [0.5] * runs, Settings("uring")))
+    assert [pair.verdict for pair in pairs_of(many, few)] == ["unknown"]
+    assert [pair.verdict for pair in pairs_of(few, many)] == ["unknown"]
+
+
+def test_a_verdict_that_is_unknown_is_explained(run, result, tmp_path):
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    paths[0].write_text(json.dumps(result.as_dict()))
+    result.rows[1].seconds.pop()
+    paths[1].write_text(json.dumps(result.as_dict()))
+    out = run("bench", "--compare", *paths).out
+    assert any(line.endswith("  unknown") for line in out.splitlines())
+    assert "; unknown: one of them has fewer than 3;" in out.splitlines()[-1]
 
 
 def test_one_place_is_compared_with_another(make_row, make_result):

@@ -52,6 +52,21 @@ def test_the_defaults_stay_where_runs_overlap(make_row, make_result):
     assert "nothing was surely faster" in choice.why
 
 
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_run_or_two_are_not_called_sure(make_row, make_result, runs):
+    result = make_result(
+        make_row("save", [1.0] * runs, Settings("uring"), num_busy=1),
+        make_row("save", [0.1] * runs, Settings("uring", num_threads=4)),
+    )
+    choice = best(result, result.places[0])["save"]
+    assert choice.settings == Settings("uring")
+    told = {1: "1 run", 2: "2 runs"}[runs]
+    assert choice.why == (
+        "the defaults; fewer than 3 runs of each tell nothing better "
+        f"({told} of 1 GB, with other programs busy in 1)"
+    )
+
+
 def test_warm_loads_are_judged_where_nothing_is_cold(make_row, make_result):
     result = make_result(make_row("warm-load", [1.0], Settings("buffered")))
     assert best(result, result.places[0])["load"].settings.backend == "buffered"
