@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Literal, overload
 
 from tensorbundle.async_saving import AsyncSaver, SaveHandle
-from tensorbundle.checkpoint_state import latest_checkpoint
 from tensorbundle.incremental import check_incremental, incremental_options
 from tensorbundle.managed_state import managed_state
 from tensorbundle.metrics_file import as_numbers
@@ -264,7 +263,8 @@ class CheckpointManager:
         ----------
         checkpoint_number
             The number in its name; ``None`` takes the checkpoint's ``save_counter``, which
-            counts in any case, or where there is none the next after all that exist.
+            counts in any case, or where there is none, or that number has a checkpoint that
+            the state file does not list, the next after all that exist.
         check_interval
             Whether `checkpoint_interval` counts. Without, too, a step is saved once only.
         options
@@ -346,6 +346,9 @@ class CheckpointManager:
     def restore_or_initialize(self) -> str | None:
         """Restore the newest checkpoint, or where there is none call `init_fn`.
 
+        Where the state file is gone, or cannot be read, the names in the directory tell which
+        is the newest.
+
         Returns
         -------
         str or None
@@ -365,7 +368,7 @@ class CheckpointManager:
 
         Why newer ones were passed over is logged. See `tensorbundle.latest_checkpoint`.
         """
-        return latest_checkpoint(self._directory, valid=True)
+        return self._rotation.newest_sound()
 
     def _restore(self, prefix: str) -> Any:
         restored = self._state.restore(prefix)

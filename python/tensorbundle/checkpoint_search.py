@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tensorbundle.checkpoint_files import checkpoint_exists, is_number, numbered_checkpoints
+from tensorbundle.directories import names_in
 from tensorbundle.errors import BundleError
 from tensorbundle.shown_text import shown
 from tensorbundle.state_text import CheckpointState
@@ -91,7 +92,9 @@ def _latest(directory: str | os.PathLike[str]) -> str | None:
         return None
 
 
-def newest_sound(directory: str, state: CheckpointState | None) -> str | None:
+def newest_sound(
+    directory: str, state: CheckpointState | None, name: str | None = None
+) -> str | None:
     """Find the newest checkpoint whose every byte is as it was written.
 
     Parameters
@@ -99,15 +102,17 @@ def newest_sound(directory: str, state: CheckpointState | None) -> str | None:
     directory
         Where the state file is.
     state
-        What it says; ``None`` where it cannot be read: then all checkpoints of the
-        directory are candidates, newest files first.
+        What it says; ``None`` where there is none, or it cannot be read: then all checkpoints
+        of the directory are candidates, newest files first.
+    name
+        Of those then take ``NAME-<number>`` alone, greatest numbers first.
 
     Returns
     -------
     str or None
         The prefix. Why each newer one was passed over is logged as a warning.
     """
-    for prefix in _candidates(directory, state):
+    for prefix in _candidates(directory, state, name):
         reason = why_damaged(prefix)
         if reason is None:
             return prefix
@@ -153,23 +158,33 @@ def find_beside(directory: str, prefix: str) -> str:
     return prefix
 
 
-def _candidates(directory: str, state: CheckpointState | None) -> list[str]:
+def _candidates(directory: str, state: CheckpointState | None, name: str | None) -> list[str]:
     if state is None:
-        return _by_age(directory)
+        return _by_age(directory) if name is None else _by_number(directory, name)
     listed = [state.model_checkpoint_path, *reversed(state.all_model_checkpoint_paths)]
     found = [find_beside(directory, prefix) for prefix in listed]
     # Those kept for good are no longer listed, but have names of the same kind.
     name, _, digits = os.path.basename(listed[0]).rpartition("-")
     if is_number(digits):
-        found += [prefix for _, prefix in reversed(numbered_checkpoints(directory, name))]
+        found += _by_number(directory, name)
     return list(dict.fromkeys(found))
+
+
+def _by_number(directory: str, name: str) -> list[str]:
+    return [prefix for _, prefix in reversed(numbered_checkpoints(directory, name))]
 
 
 def _by_age(directory: str) -> list[str]:
     """List the checkpoints of a directory, newest index first."""
     dated = []
-    for entry in os.scandir(directory or os.curdir):
-        prefix, dot, suffix = entry.path.rpartition(".")
-        if dot and suffix == "index" and not entry.name.startswith(".") and entry.is_file():
-            dated.append((entry.stat().st_mtime_ns, prefix))
+    for file_name in names_in(directory):
+        path = os.path.join(directory, file_name)
+        prefix, dot, suffix = path.rpartition(".")
+        if (
+            dot
+            and suffix == "index"
+            and not file_name.startswith(".")
+            and os.path.isfile(path)
+        ):
+            dated.append((os.stat(path).st_mtime_ns, prefix))
     return [prefix for _, prefix in sorted(dated, reverse=True)]

@@ -103,15 +103,16 @@ def latest_checkpoint(
     valid
         ``False``: what the state file names, as in TensorFlow. ``True``: the newest whose
         every checksum is right, which reads all of it. Older ones stand in for damaged
-        ones, the names in the directory for a state file that cannot be read, and paths
-        in this directory for absolute ones that are gone. What was passed over, and why,
-        is logged as a warning.
+        ones, the names in the directory for a state file that is gone or cannot be read,
+        and paths in this directory for absolute ones that are gone. What was passed over,
+        and why, is logged as a warning.
 
     Returns
     -------
     str or None
         The prefix that the state file names, if that checkpoint exists; else ``None``,
-        and where the file names one that is gone, an error is logged.
+        and where the file names one that is gone, an error is logged. With `valid` the
+        newest sound one; ``None`` where the directory has none, or is not there.
 
     Raises
     ------
@@ -132,9 +133,6 @@ def latest_checkpoint(
 
 
 def _latest_sound(directory: str, latest_filename: str | None) -> str | None:
-    path = os.path.join(directory, latest_filename or "checkpoint")
-    if not os.path.lexists(path):
-        return None
     try:
         state = get_checkpoint_state(directory, latest_filename)
     except StateFileError as error:

@@ -18,11 +18,11 @@ __all__ = ["ManagedState", "managed_state", "writes_itself"]
 class ManagedState:
     """One state, of whichever kind."""
 
-    def next_number(self) -> int | None:
-        """Count a save, and give its number; ``None`` where the state has no counter."""
+    def next_number(self, by: int = 1) -> int | None:
+        """Count a save, or several, and give its number; ``None`` without a counter."""
         return None
 
-    def undo_number(self) -> None:
+    def undo_number(self, by: int = 1) -> None:
         """Take the last count back: that save failed."""
 
     def write(
@@ -85,16 +85,16 @@ class _Object(ManagedState):
     def __init__(self, checkpoint: Any) -> None:
         self._checkpoint = checkpoint
 
-    def next_number(self) -> int | None:
+    def next_number(self, by: int = 1) -> int | None:
         if not hasattr(self._checkpoint, "save_counter"):
             return None
-        number = int(self._checkpoint.save_counter) + 1
+        number = int(self._checkpoint.save_counter) + by
         self._set(number)
         return number
 
-    def undo_number(self) -> None:
+    def undo_number(self, by: int = 1) -> None:
         if hasattr(self._checkpoint, "save_counter"):
-            self._set(int(self._checkpoint.save_counter) - 1)
+            self._set(int(self._checkpoint.save_counter) - by)
 
     def _set(self, number: int) -> None:
         counter = self._checkpoint.save_counter

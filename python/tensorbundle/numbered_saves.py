@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,9 +16,12 @@ from tensorbundle.file_lock import FileLock
 from tensorbundle.managed_state import ManagedState
 from tensorbundle.reports import SaveReport
 from tensorbundle.rotation import Rotation
+from tensorbundle.shown_text import shown
 from tensorbundle.step_interval import StepInterval, as_step
 
 __all__ = ["NumberedSaves"]
+
+_LOG = logging.getLogger("tensorbundle")
 
 _LOCK_NAME = ".checkpoint-manager.tensorbundle-lock"
 
@@ -123,7 +127,18 @@ class NumberedSaves:
         undo.callback(self._state.undo_number)
         if given is not None:
             return as_step(given)
-        return counted if counted is not None else max(self._rotation.steps(), default=0) + 1
+        if counted is not None and not self._rotation.is_strange(counted):
+            return counted
+        beyond = max(self._rotation.steps(), default=0) + 1
+        if counted is None:
+            return beyond
+        _LOG.warning(
+            "%s: not replaced, since this manager does not know it; the next is saved as %d",
+            shown(self._rotation.prefix(counted)), beyond,
+        )  # fmt: skip
+        self._state.next_number(beyond - counted)
+        undo.callback(self._state.undo_number, beyond - counted)
+        return beyond
 
     @contextlib.contextmanager
     def _recorded(

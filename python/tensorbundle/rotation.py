@@ -21,7 +21,7 @@ from tensorbundle.checkpoint_files import (
     remove_bundle,
     sweep_dead_saves,
 )
-from tensorbundle.checkpoint_search import find_beside, why_no_checkpoint
+from tensorbundle.checkpoint_search import find_beside, newest_sound, why_no_checkpoint
 from tensorbundle.checkpoint_state import (
     CheckpointState,
     get_checkpoint_state,
@@ -79,6 +79,7 @@ class Rotation:
         self.latest: str | None = None
         # By prefix, oldest first. Never changed in place: others may be reading it.
         self._managed: dict[str, SavedCheckpoint] = {}
+        self._known: set[str] = set()  # prefixes that are listed, or were saved here
         self._last_preserved = 0.0
         self._seen: bytes | None = None
         self.recover()
@@ -106,6 +107,15 @@ class Rotation:
         ]
         return kept + [saved for saved in managed.values() if checkpoint_exists(saved.path)]
 
+    def newest_sound(self) -> str | None:
+        """Find the newest whose every checksum is right; why others are not is logged."""
+        return newest_sound(self._directory, self._state(), self._name)
+
+    def is_strange(self, step: int) -> bool:
+        """Tell whether there is a checkpoint of a step that nothing here has told of."""
+        prefix = self.prefix(step)
+        return prefix not in self._known and checkpoint_exists(prefix)
+
     def _numbered(self) -> list[tuple[int, str]]:
         """List the checkpoints that have our names: not those with zeros before a number."""
         found = numbered_checkpoints(self._directory, self._name)
@@ -122,7 +132,12 @@ class Rotation:
         self._last_preserved = now - 1.0
         state = self._state()
         if state is None:
-            self.latest = None if self._seen is None else self._newest_by_name()
+            self.latest = self._newest_left()
+            if self._seen is None and self.latest is not None:
+                _LOG.warning(
+                    "%s: has checkpoints, but no state file: going by their names",
+                    shown(self._directory),
+                )
             return
         self._last_preserved = state.last_preserved_timestamp
         if now < self._last_preserved:
@@ -154,6 +169,7 @@ class Rotation:
                 step = self._step_of(prefix)
                 found[prefix] = SavedCheckpoint(prefix, step, min(when, now), metrics)
         self._managed = found
+        self._known |= found.keys() | {self._placed(path)[0] for path in paths}
 
     def _placed(self, path: str) -> tuple[str, bool]:
         """Give a path of the state file as we spell it, and whether it is right here."""
@@ -174,10 +190,6 @@ class Rotation:
 
     def _state_bytes(self) -> bytes | None:
         return state_bytes(self._directory)
-
-    def _newest_by_name(self) -> str | None:
-        found = self._numbered()
-        return found[-1][1] if found else None
 
     def _newest_left(self) -> str | None:
         candidates = [*reversed(self._managed), *(p for _, p in reversed(self._numbered()))]
@@ -213,6 +225,7 @@ class Rotation:
 
         A crash must not leave new files with old metrics; a failure gives them back.
         """
+        self._known.add(prefix)
         metrics, before = read_metrics(prefix), _identity(prefix)
         remove_metrics(prefix)
         try:

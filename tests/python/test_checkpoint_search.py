@@ -99,10 +99,17 @@ def test_a_state_file_that_cannot_be_read_is_replaced_by_a_look_around(run, what
     assert tb.latest_checkpoint(run, valid=True) == str(run / "ckpt-2")
 
 
-def test_without_a_state_file_there_is_none(run):
+def test_without_a_state_file_the_newest_sound_one_is_found(run):
     (run / "checkpoint").unlink()
-    assert tb.latest_checkpoint(run, valid=True) is None
-    assert tb.latest_checkpoint(run / "none", valid=True) is None
+    assert tb.latest_checkpoint(run) is None  # as TensorFlow says
+    assert tb.latest_checkpoint(run, valid=True) == str(run / "ckpt-3")
+    damage(run / "ckpt-3")
+    assert tb.latest_checkpoint(run, valid=True) == str(run / "ckpt-2")
+
+
+def test_where_there_is_nothing_nothing_is_found(tmp_path):
+    assert tb.latest_checkpoint(tmp_path, valid=True) is None
+    assert tb.latest_checkpoint(tmp_path / "none", valid=True) is None
 
 
 def test_absolute_paths_of_a_moved_directory_are_found_in_it(run, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import tensorbundle as tb
 
 from ..helpers import listed
-from .managers import manage, names
+from .managers import Counted, manage, names
 
 CUT_STATES = {
     "empty": b"",
@@ -36,6 +36,51 @@ def test_a_state_file_that_cannot_be_read_is_replaced_by_a_look_around(run, what
     again.save()
     again.save()
     assert again.all_steps() == [1, 2, 3, 5]
+
+
+def test_a_state_file_that_is_gone_is_replaced_by_a_look_around(run, caplog):
+    with tb.CheckpointManager(tb.Checkpoint(w=np.ones(3)), run) as manager:
+        for _ in range(3):
+            manager.save()
+    tb.save(run / "other-9", {"a": 1})
+    (run / "checkpoint").unlink()
+    checkpoint = tb.Checkpoint(w=np.zeros(3))
+    again = tb.CheckpointManager(checkpoint, run)
+    assert f"{run}: has checkpoints, but no state file" in caplog.text
+    assert again.latest_valid_checkpoint() == str(run / "ckpt-3")
+    assert again.restore_or_initialize() == str(run / "ckpt-3")
+    assert checkpoint.w.tolist() == [1, 1, 1]
+    assert again.save() == str(run / "ckpt-4")
+
+
+def test_a_checkpoint_that_is_not_known_is_not_replaced(run, caplog):
+    with tb.CheckpointManager(tb.Checkpoint(w=np.ones(3)), run) as manager:
+        for _ in range(3):
+            manager.save()
+    (run / "checkpoint").unlink()
+    before = (run / "ckpt-1.index").stat().st_ino
+    checkpoint = tb.Checkpoint(w=np.zeros(3))
+    with tb.CheckpointManager(checkpoint, run) as again:
+        assert again.save() == str(run / "ckpt-4")
+        assert f"{run}/ckpt-1: not replaced" in caplog.text
+        assert int(checkpoint.save_counter) == 4
+        tb.save(run / "ckpt-5", {"a": 1})
+        assert again.save() == str(run / "ckpt-6")
+        assert again.save(6) == str(run / "ckpt-6")  # who gives a number means it
+    assert (run / "ckpt-1.index").stat().st_ino == before
+
+
+def test_a_save_that_skips_numbers_and_fails_does_not_count(run, monkeypatch):
+    counted = Counted()
+    tb.save(run / "ckpt-1", {"n": 1})
+    tb.save(run / "ckpt-7", {"n": 7})
+    manager = manage(run, value=counted)
+    monkeypatch.setattr(counted, "fails", True)
+    with pytest.raises(OSError, match="full"):
+        manager.save()
+    assert counted.save_counter == 0
+    monkeypatch.setattr(counted, "fails", False)
+    assert manager.save() == str(run / "ckpt-8") and counted.save_counter == 8
 
 
 def test_a_newest_checkpoint_that_is_gone_gives_way_to_the_one_before(run, caplog):
