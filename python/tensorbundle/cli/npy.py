@@ -15,7 +15,10 @@ __all__ = ["write_npy"]
 
 
 class _Sequential:
-    """Hides that a stream has a file number, which NumPy takes for a seekable file."""
+    """Hides that a stream has a file number, which NumPy takes for a seekable file.
+
+    And of what it writes there by itself it does not tell why it failed.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -33,12 +36,12 @@ def write_npy(path: str, array: np.ndarray[Any, Any], dtype_name: str) -> None:
     CommandError
         A .npy file cannot describe the dtype.
     OSError
-        The file cannot be written; what was at `path` is intact.
+        The file cannot be written; what was at `path`, which it names, is intact.
     """
     _check_dtype(array.dtype, dtype_name)
     if path == "-":
         sys.stdout.flush()
-        _write(cast("BinaryIO", _Sequential(sys.stdout.buffer)), array)
+        _write(sys.stdout.buffer, array)
         sys.stdout.buffer.flush()
         return
     temporary = f"{path}.{secrets.token_hex(4)}.tmp"
@@ -48,9 +51,12 @@ def write_npy(path: str, array: np.ndarray[Any, Any], dtype_name: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too
+    except BaseException as error:  # Ctrl-C too
         if os.path.exists(temporary):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            # The user has not heard of the temporary file.
+            raise OSError(error.errno, error.strerror, path) from None
         raise
 
 
@@ -68,4 +74,5 @@ def _check_dtype(dtype: np.dtype[Any], dtype_name: str) -> None:
 
 
 def _write(file: BinaryIO, array: np.ndarray[Any, Any]) -> None:
-    np.lib.format.write_array(file, array, allow_pickle=False)
+    sequential = cast("BinaryIO", _Sequential(file))
+    np.lib.format.write_array(sequential, array, allow_pickle=False)  # by 16 MiB

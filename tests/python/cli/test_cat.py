@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 
 import ml_dtypes
 import numpy as np
@@ -164,10 +165,31 @@ def test_a_failed_npy_leaves_what_was_there(run, prefix, tmp_path, monkeypatch):
     assert target.read_text() == "old"
 
 
-def test_npy_into_a_directory_that_is_missing_is_an_error(run, prefix, tmp_path):
-    outcome = run("cat", prefix, "step", "--npy", tmp_path / "no" / "t.npy")
-    assert outcome.status == 2
-    assert "No such file" in outcome.err
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [("no/t.npy", "No such file or directory"), (".", "Is a directory")],
+)
+def test_npy_that_cannot_be_written_is_an_error_of_the_path_given(
+    run, prefix, tmp_path, place, told
+):
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out" / place
+    outcome = run("cat", prefix, "step", "--npy", target)
+    assert outcome == (2, "", f"tensorbundle: error: {target}: {told}\n")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_npy_that_does_not_fit_is_an_error_of_the_path_given(run, tmp_path):
+    tb.save(tmp_path / "c", {"w": np.ones(20_000)})
+    target = tmp_path / "t.npy"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        outcome = run("cat", tmp_path / "c", "w", "--npy", target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert outcome == (2, "", f"tensorbundle: error: {target}: File too large\n")
+    assert not list(tmp_path.glob("t.npy*"))
 
 
 @pytest.mark.parametrize(
