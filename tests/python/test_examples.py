@@ -55,9 +55,13 @@ def test_serve_mmap(example):
 
 
 def test_keep_the_best(example, capsys):
-    best, restored = example.main(["--epochs", "8"])
-    assert best == restored
-    assert "ckpt-8" in capsys.readouterr().out
+    losses, restored = example.main([])
+    best = losses.index(min(losses)) + 1
+    assert 1 < best < len(losses) - 2  # neither the first nor among the newest
+    assert losses[0] > 1.2 * restored < losses[-1]
+    assert restored == min(losses)
+    kept = [line.split()[0] for line in capsys.readouterr().out.splitlines()[:-2]]
+    assert kept == [f"ckpt-{step}" for step in (best, len(losses) - 1, len(losses))]
 
 
 def test_async_training(example, tmp_path):
