@@ -33,6 +33,9 @@ class TensorList {
   TensorView& Add(std::string_view outer, std::string_view name,
                   std::span<const uint64_t> shape);
 
+  // Forgets all of them.
+  void Clear() { views_.clear(); }
+
   std::span<const TensorView> views() const { return views_; }
   std::span<TensorView> views() { return views_; }
 

@@ -237,6 +237,14 @@ void SavedTensors::ReleaseCopied() {
   }
 }
 
+void SavedTensors::Release() {
+  partitioned_.clear();
+  list_.Clear();
+  // Last, since what goes here may run any Python code.
+  std::vector<py::object> owners;
+  owners.swap(owners_);
+}
+
 void RegisterSavedTensors(py::module_& module) {
   py::class_<SavedTensors>(module, "SavedTensors")
       .def(py::init<py::dict>(), py::arg("numbers"))
@@ -246,7 +254,8 @@ void RegisterSavedTensors(py::module_& module) {
       .def("add_stream", &SavedTensors::AddStream, py::arg("name"), py::arg("number"),
            py::arg("shape"), py::arg("size"), py::arg("read"))
       .def("add_partitioned", &SavedTensors::AddPartitioned, py::arg("name"),
-           py::arg("full_shape"), py::arg("parts"), py::arg("partial"));
+           py::arg("full_shape"), py::arg("parts"), py::arg("partial"))
+      .def("release", &SavedTensors::Release);
 }
 
 }  // namespace tensorbundle::bindings

@@ -62,6 +62,9 @@ class SavedTensors {
   // Lets go of the arrays that were copied (engine/snapshot.h).
   void ReleaseCopied();
 
+  // Lets go of everything: there are no tensors then.  REQUIRES: no save is under way
+  void Release();
+
  private:
   void ReserveFor(const pybind11::iterator& items);
   bool TryAddPlain(std::string_view outer, PyObject* name, PyObject* value);

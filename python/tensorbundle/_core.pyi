@@ -40,6 +40,7 @@ class SavedTensors:
         parts: list[tuple[tuple[int, ...], int, Any, int]],
         partial: bool,
     ) -> None: ...
+    def release(self) -> None: ...
 
 def save(
     prefix: bytes,

@@ -218,6 +218,7 @@ class AsyncSaver:
         try:
             waiting = None if copied is not None else self._copy(pending)
         except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            pending.tensors.release()
             self._failed.append(handle)
             handle._copied.fail(error)
             handle._outcome.fail(error)
@@ -333,6 +334,7 @@ def _write(
         saved = True
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it, whatever it is
         outcome = partial(handle._outcome.fail, error)
+    pending.tensors.release()  # which the frames of an error would hold as long as it lives
     written.open()
     if copied is not None and not handle.staged.done():
         handle._copied.succeed(copied)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
@@ -123,6 +124,24 @@ def test_what_fails_while_memory_is_borrowed_lets_go_of_it(tmp_path):
     with pytest.raises(NotADirectoryError):
         handle.result()
     saver.close()
+
+
+@pytest.mark.parametrize("fails", ["copy", "write"])
+def test_a_save_that_has_failed_keeps_no_tensor_alive(prefix, monkeypatch, fails):
+    def fail(*_):
+        raise MemoryError(fails)
+
+    if fails == "copy":
+        monkeypatch.setattr(_core, "take_snapshot", fail)
+    tensors = {"a": np.ones(MIB)}
+    held = weakref.ref(tensors["a"])
+    with tb.AsyncSaver(max_bytes=0, overlap=True) as saver:
+        handle = saver.save(prefix, tensors, progress=fail)
+        tensors.clear()
+        with pytest.raises(MemoryError, match=fails) as raised:
+            handle.result()
+        assert held() is None
+        assert raised.value.__traceback__ is not None
 
 
 def test_memory_for_copies_is_reused_and_bounded(prefix, saver):
