@@ -55,6 +55,13 @@ def test_what_the_format_lacks_is_told_by_name(tmp_path, what):
     assert_refused(tmp_path, tensors, TypeError, "layers/bad one")
 
 
+@pytest.mark.parametrize("value", [[1, 2], (), {3}, None, [np.ones(2)]], ids=repr)
+def test_who_saves_lists_and_none_is_told(tmp_path, value):
+    tensors = {"o": {"param_groups": value}}
+    told = r"'o/param_groups': cannot save a .*tensorbundle\.torch\.save .*\.Checkpoint"
+    assert_refused(tmp_path, tensors, TypeError, told)
+
+
 def test_a_refused_save_leaves_the_old_checkpoint(prefix):
     tb.save(prefix, {"a": 1})
     with pytest.raises(TypeError):
