@@ -6,6 +6,7 @@ import os
 
 from tensorbundle.core import _core
 from tensorbundle.errors import CorruptionError, UnsupportedError
+from tensorbundle.foreign_files import what_directory, what_file
 from tensorbundle.v1_files import v1_files
 
 __all__ = ["absolute", "explain_missing", "open_core"]
@@ -46,7 +47,9 @@ def explain_missing(error: FileNotFoundError, prefix: str) -> None:
         told = FileNotFoundError(error.errno, f"{error.strerror}; {hint}", error.filename)
         told.__dict__.update(error.__dict__)
         raise told from None
-    if v1_files(os.fsdecode(prefix)):
+    paths = v1_files(os.fsdecode(prefix))
+    if paths:
+        _refuse_foreign(prefix, paths[0])
         raise UnsupportedError(
             f"{prefix}: a checkpoint of TensorFlow's V1 format, or no checkpoint; only "
             "bundles can be had here: load it, and save it as one",
@@ -61,6 +64,7 @@ def _open_v1(prefix: str, paths: list[str]) -> _core.Bundle:
     except CorruptionError as error:
         if error.code not in ("BadMagic", "TruncatedIndex", "MissingHeader"):
             raise
+        _refuse_foreign(prefix, paths[0])
         raise UnsupportedError(
             f"{prefix}: no .index beside it, and no checkpoint of TensorFlow's V1 format "
             f"itself: {error.detail}",
@@ -69,10 +73,24 @@ def _open_v1(prefix: str, paths: list[str]) -> _core.Bundle:
         ) from None
 
 
+def _refuse_foreign(prefix: str, path: str) -> None:
+    """Refuse a file of a known other format by what it is."""
+    told = what_file(path)
+    if told is not None:
+        raise UnsupportedError(
+            f"{prefix}: no checkpoint of TensorFlow's: {told}",
+            code="UnsupportedFormat",
+            path=prefix,
+        ) from None
+
+
 def _hint(prefix: str) -> str | None:
     stem, dot, suffix = prefix.rpartition(".")
     if dot and (suffix == "index" or suffix.startswith("data-")):
         return f"a checkpoint is named by its prefix, without suffix: {stem!r}"
     if os.path.isdir(prefix):
+        told = what_directory(prefix)
+        if told is not None:
+            return f"{prefix!r} is {told}"
         return f"{prefix!r} is a directory; latest_checkpoint() finds the newest prefix in it"
     return None
