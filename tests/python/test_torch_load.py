@@ -40,6 +40,16 @@ def test_cpu_may_be_asked_for_in_every_way(tbt, torch, prefix, obj, mmap):
         assert_identical(tbt.load(prefix, way, mmap=mmap), obj)
 
 
+def test_calls_that_were_written_for_torch_are_taken(tbt, torch, prefix, obj):
+    tbt.save(obj, prefix, pickle_protocol=4, _use_new_zipfile_serialization=True)
+    for options in ({"weights_only": True}, {"weights_only": False, "mmap": None}):
+        assert_identical(tbt.load(prefix, map_location="cpu", **options), obj)
+    with pytest.raises(TypeError, match="nothing is pickled"):
+        tbt.save(obj, prefix, pickle_module=json)
+    with pytest.raises(TypeError, match="nothing is pickled"):
+        tbt.load(prefix, pickle_module=json)
+
+
 def test_meta_tensors_need_no_reading(tbt, torch, prefix, obj):
     tbt.save(obj, prefix)
     flip_byte(data_file(prefix), tb.open(prefix).entry("w").offset)

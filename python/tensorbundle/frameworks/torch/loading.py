@@ -15,6 +15,7 @@ from tensorbundle.frameworks.torch.decoding import Decoder
 from tensorbundle.frameworks.torch.device_loading import goes_elsewhere, load_to_device
 from tensorbundle.frameworks.torch.leaves import Source, check_leaf, make_base, make_tensor
 from tensorbundle.frameworks.torch.locations import Locator, MapLocation
+from tensorbundle.frameworks.torch.pickling import refuse_pickle
 from tensorbundle.frameworks.torch.structure import STRUCTURE
 from tensorbundle.frameworks.torch.views import dtype_of_number, from_array
 from tensorbundle.loading import Loader
@@ -27,8 +28,10 @@ __all__ = ["Stored", "load"]
 def load(
     path: str | os.PathLike[str],
     map_location: MapLocation = None,
-    mmap: Mmap = False,
+    mmap: Mmap | None = False,
     *,
+    weights_only: bool | None = None,
+    pickle_module: None = None,
     prefetch: Prefetch | None = None,
     verify: bool | None = None,
     backend: str | None = None,
@@ -57,7 +60,14 @@ def load(
         file. Pages are read when first touched; tensors may be written to, which copies
         the page for this process and never reaches the file. A tensor whose strides were
         not those of C order is copied. For tensors that go to another device, and where
-        maps are dangerous (see `tensorbundle.load`), it is as if it were ``False``.
+        maps are dangerous (see `tensorbundle.load`), it is as if it were ``False``, and so
+        is ``None``, which is the default of ``torch.load``.
+    weights_only
+        Taken, since programs give it to ``torch.load``, and without effect: nothing is ever
+        unpickled, so that every load is as safe as one with ``True``, and as complete as one
+        with ``False``.
+    pickle_module
+        Only ``None``.
     prefetch, verify, backend, num_threads, block_size, queue_depth, progress, config
         As for `tensorbundle.load`: ``verify=None`` compares checksums where tensors are
         read, and not where they are mapped.
@@ -79,6 +89,8 @@ def load(
         they shall go.
     CorruptionError
         A checksum does not agree, or the JSON does not describe what is there.
+    TypeError
+        There is a `pickle_module`.
     ValueError
         `map_location` names a device that is not here; an option is unknown.
     OSError
@@ -89,6 +101,8 @@ def load(
     >>> state = tbt.load("run/state", map_location="cpu", mmap=True)  # doctest: +SKIP
     >>> model.load_state_dict(state["model"], assign=True)  # doctest: +SKIP
     """
+    refuse_pickle(pickle_module)
+    mmap = False if mmap is None else mmap
     summed = _Sum(progress) if progress is not None else None
     loader, reader = (
         Loader.of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from tensorbundle.frameworks.torch.pickling import without_pickle_options
 from tensorbundle.frameworks.torch.placing import place
 from tensorbundle.frameworks.torch.structure import STRUCTURE, encode
 from tensorbundle.saving import save as save_tensors
@@ -38,7 +39,9 @@ def save(obj: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     **options
         As for `tensorbundle.save`: ``num_shards``, ``durability``, ``backend``,
         ``num_threads``, ``progress``, ... With ``blocking=False`` the values are copied,
-        and written in the background.
+        and written in the background. Those of ``torch.save`` that only say how to pickle,
+        ``pickle_protocol`` and ``_use_new_zipfile_serialization``, are taken and have no
+        effect.
 
     Returns
     -------
@@ -51,7 +54,8 @@ def save(obj: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     TypeError
         Something in `obj` can be held neither by JSON nor by dense tensors: objects of
         your own, functions, tensors that are sparse, quantized or without values. The
-        message has its place, as ``obj['a'][3]``, and what to save instead.
+        message has its place, as ``obj['a'][3]``, and what to save instead. Or there is a
+        ``pickle_module``.
     ValueError
         `obj` contains itself, or is nested more than 100 deep; an option is out of range.
     LockedError, UnsupportedError, OSError
@@ -62,6 +66,7 @@ def save(obj: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     >>> import tensorbundle.torch as tbt
     >>> tbt.save({"model": model.state_dict(), "epoch": 3}, "run/state")  # doctest: +SKIP
     """
+    options = without_pickle_options(options)
     value, leaves = encode(obj)
     entries = place(leaves)
     return save_tensors(path, {STRUCTURE.name: STRUCTURE.text(value), **entries}, **options)
