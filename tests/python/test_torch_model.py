@@ -97,6 +97,40 @@ def test_without_strict_what_fits_is_loaded_and_the_rest_is_told(tbt, make, pref
     assert bits(model[1].bias) == bias
 
 
+@pytest.mark.parametrize("put_before", ["module.", "_orig_mod.", "model/"])
+def test_a_prefix_that_parts_all_names_is_told(tbt, torch, make, prefix, put_before):
+    state = {f"{put_before}{name}": value for name, value in make().state_dict().items()}
+    tbt.save(state, prefix)
+    with pytest.raises(tb.RestoreMismatchError) as caught:
+        tbt.load_model(make(), prefix)
+    told = str(caught.value)
+    assert f"has {put_before!r} before each of these names: take model.load_state_dict" in told
+    code = told.rpartition("take ")[2]
+    eval(code, {"model": make(), "tensorbundle": tb, "path": prefix})
+    tb.save(prefix, state)
+    with pytest.raises(tb.RestoreMismatchError, match="tensorbundle rename PREFIX") as caught:
+        tbt.load_model(make(), prefix)
+    tb.rename(prefix, lambda name: name.removeprefix(put_before))
+    assert tbt.load_model(make(), prefix) == ([], [])
+
+
+def test_a_state_inside_of_a_dict_and_a_wrapper_around_the_module_are_told(
+    tbt, torch, make, prefix
+):
+    tbt.save({"model": make().state_dict(), "epoch": 3}, prefix)
+    with pytest.raises(
+        tb.RestoreMismatchError, match=r"these names in 'model': take .*load_s"
+    ):
+        tbt.load_model(make(), prefix)
+    tbt.save_model(make(), prefix)
+    with pytest.raises(tb.RestoreMismatchError, match=r"load into its part 'module'"):
+        tbt.load_model(torch.nn.ModuleDict({"module": make()}), prefix)
+    tb.save(prefix, {"module.1.bias": 1, "other": 2})
+    with pytest.raises(tb.RestoreMismatchError) as caught:
+        tbt.load_model(make(), prefix)
+    assert "before each" not in str(caught.value)
+
+
 def test_a_damaged_tensor_leaves_the_model_as_it_was(tbt, make, prefix):
     tbt.save_model(make(tied=False), prefix)
     flip_byte(data_file(prefix), tb.open(prefix).entry("2.weight").offset)

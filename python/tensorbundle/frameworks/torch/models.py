@@ -13,6 +13,7 @@ from tensorbundle.core import _core
 from tensorbundle.errors import RestoreMismatchError
 from tensorbundle.frameworks.torch.loading import Stored
 from tensorbundle.frameworks.torch.locations import Locator
+from tensorbundle.frameworks.torch.name_prefixes import advice
 from tensorbundle.frameworks.torch.saving import save
 from tensorbundle.frameworks.torch.structure import STRUCTURE
 from tensorbundle.frameworks.torch.views import dtype_of_number, from_array
@@ -94,7 +95,8 @@ def load_model(
     Raises
     ------
     RestoreMismatchError
-        What is missing, unexpected and mismatched, all together. Nothing was loaded.
+        What is missing, unexpected and mismatched, all together; and where the names
+        differ by one prefix only, as "module.", which. Nothing was loaded.
     TypeError
         `model` is no module.
     Exception
@@ -114,7 +116,8 @@ def load_model(
         if problems:
             raise RestoreMismatchError(
                 f"{loader.path}: the checkpoint does not fit the module"
-                + describe(problems, most=_MOST_SHOWN),
+                + describe(problems, most=_MOST_SHOWN)
+                + advice(own, outline, is_ours=reading.has(core, STRUCTURE.name)),
                 code="Mismatch",
                 path=loader.path,
             )
