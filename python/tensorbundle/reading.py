@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import numpy as np
 
 from tensorbundle import dtypes
 from tensorbundle.available_memory import available_memory
+from tensorbundle.close_names import close_names
 from tensorbundle.core import _core
 from tensorbundle.errors import CheckpointGoneError, MissingTensorError, UnsupportedError
 from tensorbundle.slices import Box
@@ -29,10 +29,6 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-
-# Names compared to find close matches to a missing one: difflib takes about a
-# microsecond each, and an error may take a tenth of a second.
-_MOST_COMPARED = 100_000
 
 # Opens of a checkpoint that somebody else keeps replacing.
 _MOST_TRIES = 10
@@ -213,8 +209,7 @@ def _names_explained(core: _core.Bundle) -> Iterator[None]:
     try:
         yield
     except MissingTensorError as error:
-        names = core.names()[:_MOST_COMPARED]
-        close = difflib.get_close_matches(error.key or "", names)
+        close = close_names(error.key or "", core.names())
         if close:
             told = ", ".join(map(repr, close))
             error.message = f"{error.message}; did you mean {told}?"
