@@ -203,8 +203,8 @@ class AsyncSaver:
             handle._is_cancelled = True
             self._worker.drain()  # nobody may read the tensors once we have returned
             raise
-        if not threading.main_thread().is_alive():
-            self._finish()  # the interpreter is ending: nobody else may wait for it
+        if Worker.interpreter_ends:
+            self._finish()  # nobody else may wait for it
         return handle
 
     def _run(

@@ -33,6 +33,13 @@ class Worker:
     The end of the interpreter waits for what was given, in children of multiprocessing too.
     """
 
+    interpreter_ends = False
+    """Whether it has waited, and waits no more.
+
+    Not asked of the main thread: where Ctrl-C ends ``Thread.is_alive``, Python before 3.13
+    takes it for dead from then on.
+    """
+
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._ended = _core.Latch()
@@ -120,6 +127,7 @@ _given: set[Worker] = set()
 
 
 def _drain_all() -> None:
+    Worker.interpreter_ends = True
     for worker in list(_given):
         worker.drain()
 

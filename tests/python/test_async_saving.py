@@ -497,6 +497,7 @@ def test_what_a_signal_handler_raises_comes_out_of_save_as_it_is(prefix, max_byt
             saver.wait()
             steps += 1
     assert steps > 50
+    assert threading.main_thread().is_alive()  # which Ctrl-C may make Python forget
 
 
 def test_a_forked_child_cannot_wait_for_its_parents_save(prefix):
