@@ -117,8 +117,10 @@ def _settle_output() -> None:
 def _make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="tensorbundle",
-        description="Checkpoints in TensorFlow's V2 format: see, check, merge, measure.",
-        epilog="exit status: 0 all well, 1 damage found, 2 wrong usage or surroundings",
+        description="Checkpoints in TensorFlow's V2 format: see, check, compare, rename, "
+        "merge, measure. 'tensorbundle COMMAND --help' tells more.",
+        epilog="exit status: 0 all well, 1 damage found (diff: they differ), 2 wrong usage or "
+        "surroundings",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(
@@ -149,7 +151,7 @@ def _add_ls(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--sort", choices=("name", "size", "shape", "dtype", "offset"), default="name",
-        help="order of the rows (default: %(default)s, by its bytes)",
+        help="order of the rows, the least first (default: %(default)s, by its bytes)",
     )  # fmt: skip
     parser.add_argument("--reverse", action="store_true", help="turn the order round")
 
@@ -158,7 +160,9 @@ def _add_cat(commands: Any) -> None:
     parser = commands.add_parser("cat", help="print one tensor, or a slice of it")
     parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
     parser.add_argument(
-        "tensor", metavar="NAME[SLICE]", help="as in NumPy: 'dense/kernel[0:10, :, -1]'"
+        "tensor",
+        metavar="NAME[SLICE]",
+        help="a tensor, or a slice of it as in NumPy: 'dense/kernel[0:10, -1]'",
     )
     parser.add_argument(
         "--npy", metavar="FILE", help="write it to a .npy file instead; - is standard output"
@@ -177,14 +181,17 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="default: one per processor"
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="that read and compare (default: one per processor)",
     )
 
 
 def _add_diff(commands: Any) -> None:
     parser = commands.add_parser(
         "diff",
-        help="compare two checkpoints by their indexes",
+        help="compare two checkpoints by their indexes, or by their values",
         epilog="exit status: 0 they are the same, 1 they differ, 2 trouble",
     )
     parser.add_argument("a", metavar="A", help=_PREFIX_HELP)
@@ -204,7 +211,7 @@ def _add_diff(commands: Any) -> None:
 def _add_rename(commands: Any) -> None:
     parser = commands.add_parser(
         "rename",
-        help="give tensors other names; writes the index anew, and no data",
+        help="give tensors other names, in place; writes the index anew, and no data",
         epilog="example: tensorbundle rename run/ckpt 's|^model/||' 's/kernel$/weight/'",
     )
     parser.add_argument("prefix", metavar="PREFIX", help=_PREFIX_HELP)
@@ -213,8 +220,9 @@ def _add_rename(commands: Any) -> None:
         help="s/REGEX/REPLACEMENT/[gi] as in sed -E: \\1 is a group, & the match; in turn",
     )  # fmt: skip
     parser.add_argument(
-        "--output", metavar="PREFIX",
-        help="write the renamed checkpoint there, with hard links of the data files",
+        "--output", metavar="NEW",
+        help="leave it as it is; write the renamed checkpoint at the prefix NEW, with hard "
+        "links of the data files",
     )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true", help="with --output: replace what is there"
@@ -239,10 +247,12 @@ def _add_merge(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--delete-sources", action="store_true",
-        help="remove the sources once the merged checkpoint is on the device",
+        help="remove the sources, but for DEST, once the merged checkpoint is on the device",
     )  # fmt: skip
     parser.add_argument(
-        "--allow-missing", action="store_true", help="pass over sources that do not exist"
+        "--allow-missing",
+        action="store_true",
+        help="pass over sources that do not exist; one must",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -252,13 +262,20 @@ def _add_demo(commands: Any) -> None:
         "demo", help="save, load and map a large model; compare with what else is installed"
     )
     parser.add_argument(
-        "--gb", type=float, default=2.0, help="size of the model (default: %(default)s)"
+        "--gb",
+        type=float,
+        default=2.0,
+        help="size of the model, in 1e9 bytes (default: %(default)s)",
     )
     parser.add_argument(
         "--dir", default=".", help="where to write; all is removed again (default: here)"
     )
     parser.add_argument(
-        "--runs", type=positive, default=3, help="of each, interleaved (default: %(default)s)"
+        "--runs",
+        type=positive,
+        default=3,
+        metavar="N",
+        help="of each, interleaved (default: %(default)s)",
     )
     parser.add_argument(
         "--peers", default="auto", metavar="auto|none|LIST",

@@ -31,7 +31,7 @@ class CommandParser(Parser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse what follows the command's name."""
+        """Parse what follows the command's name; nothing of it may be unknown."""
         if self._intermixing:
             return super().parse_known_args(args, namespace)
         self._intermixing = True  # what follows calls this method
@@ -41,6 +41,9 @@ class CommandParser(Parser):
                 parsed, unknown = super().parse_known_args(args, namespace)
                 if not unknown:
                     return parsed, unknown
-            return self.parse_known_intermixed_args(args, namespace)
+            parsed, unknown = self.parse_known_intermixed_args(args, namespace)
         finally:
             self._intermixing = False
+        if unknown:  # which the parser of all commands would say, and name its own help
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 import numpy as np
 import pytest
@@ -72,6 +73,17 @@ def test_what_follows_two_dashes_is_no_option(parsed, arguments):
     assert (found["prefix"], found["patterns"]) == ("p", ["-x"])
 
 
+def test_every_argument_has_its_help(run):
+    for command in {command for command, _, _ in COMMANDS}:
+        outcome = run(command, "--help")
+        assert (outcome.status, outcome.err) == (0, "")
+        lines = outcome.out.partition("\n\n")[2].splitlines()
+        for line, following in zip(lines, [*lines[1:], ""], strict=True):
+            if re.match(r"  [-\w]", line):
+                told = re.search(r"\S {2,}\S", line) or following.startswith(" " * 8)
+                assert told, f"{command}: {line}"
+
+
 def test_patterns_are_taken_after_an_option(run, tmp_path):
     prefix = tmp_path / "c"
     tb.save(prefix, {"model/a": np.zeros(9), "model/b": np.zeros(2), "step": 1})
@@ -84,5 +96,7 @@ def test_patterns_are_taken_after_an_option(run, tmp_path):
 
 
 def test_what_is_unknown_or_missing_is_told(run):
+    told = run("verify", "p", "q").err
+    assert told.endswith("unrecognized arguments: q (see tensorbundle verify --help)\n")
     assert "unrecognized arguments: --sorted" in run("ls", "p", "--sorted", "a").err
     assert "required: NAME[SLICE] (see" in run("cat", "p", "--json").err

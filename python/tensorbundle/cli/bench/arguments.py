@@ -20,7 +20,8 @@ def add_bench(commands: Any) -> None:
     parser = commands.add_parser(
         "bench", help="measure what a disk does with a checkpoint, and what limits it",
         epilog="lists have commas: --threads 1,2,4. Where any of --shards, --threads, "
-        "--block-sizes and --queue-depths is given, all combinations are run.",
+        "--block-sizes and --queue-depths is given, all combinations are run; else one at a "
+        "time is changed.",
     )  # fmt: skip
     parser.add_argument(
         "paths", nargs="*", metavar="PATH",
@@ -35,7 +36,8 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is saved and loaded")
     group.add_argument(
         "--gb", type=_list_of(_size_in_gb), metavar="LIST",
-        help="sizes of a model like Llama, in 1e9 bytes (default: 1)",
+        help="sizes of a model like Llama, in 1e9 bytes, of which the largest is run with all "
+        "settings (default: 1 and less; none with --models)",
     )  # fmt: skip
     group.add_argument(
         "--models", type=_list_of(str), metavar="LIST",
@@ -49,8 +51,12 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--backends", type=_list_of(str), metavar="LIST",
         help="of: buffered, direct, uring, memory (default: all that the path supports)",
     )  # fmt: skip
-    group.add_argument("--shards", type=_list_of(positive), metavar="LIST", help="data files")
-    group.add_argument("--threads", type=_list_of(positive), metavar="LIST")
+    group.add_argument(
+        "--shards", type=_list_of(positive), metavar="LIST", help="data files per checkpoint"
+    )
+    group.add_argument(
+        "--threads", type=_list_of(positive), metavar="LIST", help="that save and load"
+    )
     group.add_argument(
         "--block-sizes", type=_list_of(_block_size), metavar="LIST",
         help="bytes per request: multiples of 64k; k, m and g are powers of 1024",
@@ -65,7 +71,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it is measured")
     group.add_argument(
         "--runs", type=positive, default=3, metavar="N",
-        help="of each, interleaved (default: %(default)s)",
+        help="of each, interleaved (default: %(default)s; fewer call nothing faster)",
     )  # fmt: skip
     group.add_argument(
         "--minutes", type=float, default=5.0,
@@ -86,22 +92,28 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what comes out")
     group.add_argument("--json", action="store_true", help="print one JSON object")
-    group.add_argument("--html", metavar="FILE", help="write a page with plots")
+    group.add_argument(
+        "--html", metavar="FILE", help="write a page with plots, which needs plotly"
+    )
     group.add_argument(
         "--recommend",
         metavar="FILE",
-        help="write the best settings, for config=",
+        help="write the best settings of one PATH, for config= of tensorbundle.save and load",
     )
     group.add_argument(
         "--compare", nargs=2, metavar=("BEFORE", "AFTER"),
-        help="measure nothing: show two results of --json side by side",
+        help="measure nothing: show two files of --json output side by side",
     )  # fmt: skip
 
 
 def add_doctor(commands: Any) -> None:
     """Add ``doctor``."""
-    parser = commands.add_parser("doctor", help="tell what a directory can do, and auto takes")
-    parser.add_argument("path", nargs="?", default=".", metavar="PATH", help="default: here")
+    parser = commands.add_parser(
+        "doctor", help="tell what a directory can do, and which backend is taken there"
+    )
+    parser.add_argument(
+        "path", nargs="?", default=".", metavar="PATH", help="a directory (default: here)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
