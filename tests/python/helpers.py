@@ -135,14 +135,21 @@ class Gate:
         monkeypatch.setattr(cls, method, called)
 
 
+def run_program(code, *arguments):
+    """Run a program in a fresh interpreter and give how it ended, and what it printed."""
+    # Python 3.12 and later warn of a fork beside threads, which is what some of them do.
+    return subprocess.run(
+        [
+            sys.executable, "-W", "ignore::DeprecationWarning",
+            "-c", textwrap.dedent(code), *map(str, arguments),
+        ],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
 def run_python(code, *arguments, check=True):
     """Run a program in a fresh interpreter and give what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_program(code, *arguments)
     if check:
         assert done.returncode == 0, done.stderr
     return done if not check else done.stdout

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import weakref
 from concurrent.futures import CancelledError
@@ -19,7 +16,7 @@ import tensorbundle as tb
 from tensorbundle.core import _core
 from tensorbundle.worker import Worker
 
-from .helpers import Gate, assert_all_same, listing
+from .helpers import Gate, assert_all_same, listing, run_program
 from .reliability.steps import Steps
 
 MIB = 1 << 20
@@ -274,34 +271,25 @@ def test_a_result_may_be_waited_for_with_a_limit(prefix, saver):
     assert handle.wait()
 
 
-def run_program(text):
-    # Python 3.12 and later warn of a fork beside threads, which is what some of them do.
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(text)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stderr
-
-
 def test_the_interpreters_exit_waits_for_the_save(prefix):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import numpy as np, tensorbundle as tb
         tb.save({str(prefix)!r}, {{"a": np.arange(8 << 20)}}, blocking=False)
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     np.testing.assert_array_equal(tb.load(prefix)["a"], np.arange(8 << 20))
 
 
 def test_the_interpreters_exit_tells_an_error(tmp_path):
-    _, errors = run_program(f"""
+    done = run_program(f"""
         import numpy as np, tensorbundle as tb
         tb.save({str(failing(tmp_path))!r}, {{"a": np.arange(1 << 20)}}, blocking=False)
     """)
-    assert "NotADirectoryError" in errors
+    assert "NotADirectoryError" in done.stderr
 
 
 def test_a_forked_child_has_savers_of_its_own(prefix, tmp_path):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import os, numpy as np, tensorbundle as tb
         saver = tb.AsyncSaver()
         saver.save({str(prefix)!r}, {{"a": np.arange(1 << 20)}})
@@ -317,13 +305,13 @@ def test_a_forked_child_has_savers_of_its_own(prefix, tmp_path):
             os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert tb.load(tmp_path / "c")["a"] == 2
     assert tb.load(tmp_path / "p")["a"] == 1
 
 
 def test_ctrl_c_while_memory_is_borrowed_cancels_the_save(prefix):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import os, signal, threading, numpy as np, tensorbundle as tb
         from tensorbundle.core import _core
         from tensorbundle.worker import Worker
@@ -353,12 +341,12 @@ def test_ctrl_c_while_memory_is_borrowed_cancels_the_save(prefix):
         else:
             raise AssertionError("not interrupted")
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert listing(prefix) == []
 
 
 def test_the_end_of_a_forked_worker_process_waits_for_its_saves(tmp_path):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import multiprocessing, numpy as np, tensorbundle as tb
 
         def train(number):
@@ -374,7 +362,7 @@ def test_the_end_of_a_forked_worker_process_waits_for_its_saves(tmp_path):
             child.join()
             assert child.exitcode == 0
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     for number in range(2):
         assert tb.verify(tmp_path / str(number)).ok
 
@@ -501,7 +489,7 @@ def test_what_a_signal_handler_raises_comes_out_of_save_as_it_is(prefix, max_byt
 
 
 def test_a_forked_child_cannot_wait_for_its_parents_save(prefix):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import os, threading, tensorbundle as tb
         saver, go_on = tb.AsyncSaver(), threading.Event()
         ended = saver.save({str(prefix)!r}, {{"a": 1}})
@@ -521,7 +509,7 @@ def test_a_forked_child_cannot_wait_for_its_parents_save(prefix):
         assert os.waitpid(child, 0)[1] == 0
         go_on.set()
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert tb.load(prefix)["a"] == 2
 
 
@@ -529,7 +517,7 @@ def test_a_forked_child_cannot_wait_for_its_parents_save(prefix):
 
 
 def test_the_exit_waits_where_ctrl_c_has_ended_the_wait_of_close(prefix):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import threading, tensorbundle as tb
         from tensorbundle.worker import Worker
         saver, go_on = tb.AsyncSaver(), threading.Event()
@@ -547,12 +535,12 @@ def test_the_exit_waits_where_ctrl_c_has_ended_the_wait_of_close(prefix):
         except KeyboardInterrupt:
             pass
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert tb.load(prefix)["a"] == 1
 
 
 def test_a_save_that_begins_while_the_interpreter_ends_is_waited_for(prefix):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import atexit, numpy as np, tensorbundle as tb
         # Called after the exit of the process' saver, which is younger.
         atexit.register(
@@ -560,12 +548,12 @@ def test_a_save_that_begins_while_the_interpreter_ends_is_waited_for(prefix):
         )
         tb.save({str(prefix) + "-first"!r}, {{"a": 1}}, blocking=False)
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     assert tb.load(prefix)["a"].sum() == 4 << 20
 
 
 def test_destructors_at_the_very_end_may_wait_and_save(prefix):
-    code, errors = run_program(f"""
+    done = run_program(f"""
         import builtins, numpy as np, tensorbundle as tb
         from tensorbundle.saving import prepare
         class AtTheEnd:
@@ -579,5 +567,5 @@ def test_destructors_at_the_very_end_may_wait_and_save(prefix):
         kept.pending = prepare({str(prefix)!r}, {{"a": np.arange(1 << 20)}})
         del kept
     """)
-    assert (code, errors) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     np.testing.assert_array_equal(tb.load(prefix)["a"], np.arange(1 << 20))

@@ -15,7 +15,7 @@ import pytest
 import tensorbundle as tb
 from tensorbundle.rotation import Rotation
 
-from .helpers import MIB, assert_all_same, listed, why_no_recycling
+from .helpers import MIB, assert_all_same, listed, run_program, why_no_recycling
 
 
 @pytest.fixture(autouse=True)
@@ -134,13 +134,6 @@ def test_a_cancelled_save_leaves_nothing(prefix, saver):
         saver.save(prefix, model(3), progress=stop).result()
     assert hidden(os.path.dirname(prefix)) == []
     assert_all_same(tb.load(prefix), model(2))
-
-
-def run_program(text, *arguments):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
 
 
 PROGRAM = """

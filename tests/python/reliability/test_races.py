@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 
 import tensorbundle as tb
+
+from ..helpers import run_program
 
 
 def test_of_two_writers_one_is_refused_and_no_race_mixes_files(tell, in_memory):
@@ -30,16 +28,13 @@ def test_they_do_beside_one_that_writes_into_the_files_it_has_removed(tell, in_m
     assert found.keys() <= {"loads", "a map held", "gone", "rotated before it was opened"}
 
 
-def run_program(text, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+def run_silently(code, *arguments):
+    done = run_program(code, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_fork_in_a_background_save_harms_neither_process(tmp_path):
-    run_program(
+    run_silently(
         """
         import os, sys, threading
         import numpy as np
@@ -76,7 +71,7 @@ def test_a_fork_in_a_background_save_harms_neither_process(tmp_path):
 
 
 def test_an_exit_beside_a_save_in_a_thread_leaves_a_whole_checkpoint_or_none(tmp_path):
-    run_program(
+    run_silently(
         """
         import sys, threading
         import numpy as np
