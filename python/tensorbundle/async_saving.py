@@ -148,6 +148,8 @@ class AsyncSaver:
         overlap: bool = False,
         recycle: bool = False,
     ) -> None:
+        if max_bytes is not None and not isinstance(max_bytes, int):
+            raise TypeError(f"max_bytes must be an int, of bytes, or None, not {max_bytes!r}")
         if max_bytes is not None and max_bytes < 0:
             raise ValueError(f"max_bytes must not be negative, but is {max_bytes}")
         self._arena = StagingArena(max_bytes, check_threads(num_threads))

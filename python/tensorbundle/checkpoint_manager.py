@@ -14,6 +14,14 @@ from typing import Any, Literal, overload
 from tensorbundle.async_saving import AsyncSaver, SaveHandle
 from tensorbundle.incremental import check_incremental, incremental_options
 from tensorbundle.managed_state import managed_state
+from tensorbundle.manager_options import (
+    as_callbacks,
+    as_number,
+    as_save_options,
+    check_flag,
+    check_function,
+    check_saver,
+)
 from tensorbundle.metrics_file import as_numbers
 from tensorbundle.numbered_saves import NumberedSaves
 from tensorbundle.preservation import BestN, Policy, plain_policies, ranked
@@ -91,7 +99,8 @@ class CheckpointManager:
     ValueError
         An option is out of range, or misses another.
     TypeError
-        `checkpoint` is nothing that can be saved, or not incrementally.
+        `checkpoint` is nothing that can be saved, or not incrementally; or an argument is of
+        another kind than is said here, or not among those of `tensorbundle.save`.
 
     Notes
     -----
@@ -134,7 +143,12 @@ class CheckpointManager:
     ) -> None:
         if not checkpoint_name or "/" in checkpoint_name:
             raise ValueError(f"checkpoint_name must be a file's name, not {checkpoint_name!r}")
-        options = dict(save_options or {})
+        options = as_save_options(save_options)
+        check_flag("incremental", incremental)
+        check_flag("recycle", recycle)
+        check_function("init_fn", init_fn)
+        check_saver(saver)
+        callbacks = as_callbacks(callbacks)
         if incremental:
             check_incremental(checkpoint)
         if recycle:
@@ -290,8 +304,8 @@ class CheckpointManager:
         LockedError
             Another manager saves to this directory. Nothing was written.
         ValueError, TypeError
-            A metric is no number, or the monitored one is not given though others are.
-            Nothing was written.
+            A metric is no number, or the monitored one is not given though others are; or
+            `checkpoint_number` is none, or negative. Nothing was written.
         OSError, ...
             As the checkpoint's ``write``; all older ones are as they were.
         Exception
@@ -302,6 +316,9 @@ class CheckpointManager:
             the next call of `save`, `restore`, `wait` or `close`, which has done nothing
             then, or at the interpreter's exit.
         """
+        if incremental is not None:
+            check_flag("incremental", incremental)
+        number = as_number(checkpoint_number)
         self._saves.look()
         if not self._interval.is_over(check_interval):
             return None
@@ -311,10 +328,10 @@ class CheckpointManager:
         self._saves.settle()
         if self._incremental if incremental is None else incremental:
             options = incremental_options(options, self.latest_checkpoint)
-        return self._saves.save(checkpoint_number, options, measured, blocking=blocking)
+        return self._saves.save(number, options, measured, blocking=blocking)
 
     def _measured(self, metrics: Mapping[str, Any] | None) -> dict[str, float]:
-        measured = as_numbers(metrics or {})
+        measured = as_numbers({} if metrics is None else metrics)
         if measured and self._monitor is not None and self._monitor not in measured:
             raise ValueError(f"the monitored {self._monitor!r} is not in {sorted(measured)}")
         return measured

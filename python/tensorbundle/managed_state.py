@@ -174,4 +174,6 @@ class _Function(ManagedState):
 def _with_spares(
     options: Mapping[str, Any] | None, spares: _core.SpareFiles | None
 ) -> dict[str, Any]:
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options must be a mapping, not {type(options).__name__}")
     return {**(options or {}), **({} if spares is None else {"spares": spares})}

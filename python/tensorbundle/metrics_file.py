@@ -38,10 +38,20 @@ def as_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     TypeError, ValueError
         A name is no text, or a value no number.
     """
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics must be a mapping from name to number, not {metrics!r}")
     for name in metrics:
         if not isinstance(name, str):
             raise TypeError(f"the name of a metric must be str, not {name!r}")
-    return {name: float(value) for name, value in metrics.items()}
+    return {name: _as_float(name, value) for name, value in metrics.items()}
+
+
+def _as_float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"metrics[{name!r}] must be a number, not {value!r}") from None
 
 
 def metrics_path(prefix: str) -> str:

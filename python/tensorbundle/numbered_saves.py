@@ -17,7 +17,7 @@ from tensorbundle.managed_state import ManagedState
 from tensorbundle.reports import SaveReport
 from tensorbundle.rotation import Rotation
 from tensorbundle.shown_text import shown
-from tensorbundle.step_interval import StepInterval, as_step
+from tensorbundle.step_interval import StepInterval
 
 __all__ = ["NumberedSaves"]
 
@@ -71,7 +71,7 @@ class NumberedSaves:
         self.report: SaveReport | None = None  # of the last save that was waited for
 
     def save(
-        self, given: Any, options: Any, metrics: dict[str, float], *, blocking: bool
+        self, given: int | None, options: Any, metrics: dict[str, float], *, blocking: bool
     ) -> str | SaveHandle:
         """Save under the number given, or else the next; see `CheckpointManager.save`."""
         self._take_lock()
@@ -122,11 +122,11 @@ class NumberedSaves:
         if self._rotation.is_stale():
             self._rotation.recover()
 
-    def _next_number(self, given: Any, undo: contextlib.ExitStack) -> int:
+    def _next_number(self, given: int | None, undo: contextlib.ExitStack) -> int:
         counted = self._state.next_number()
         undo.callback(self._state.undo_number)
         if given is not None:
-            return as_step(given)
+            return given
         if counted is not None and not self._rotation.is_strange(counted):
             return counted
         beyond = max(self._rotation.steps(), default=0) + 1

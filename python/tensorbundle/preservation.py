@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 __all__ = [
     "BestN",
@@ -20,6 +21,7 @@ __all__ = [
     "Policy",
     "Preserves",
     "SavedCheckpoint",
+    "chosen",
     "plain_policies",
     "ranked",
 ]
@@ -91,6 +93,10 @@ class BestN:
 
     def __post_init__(self) -> None:
         _check_positive("n", self.n)
+        if not isinstance(self.metric, str) and not callable(self.metric):
+            raise TypeError(
+                f"a metric must be a name, or a function of metrics, not {self.metric!r}"
+            )
         _check_mode(self.mode)
 
     def __call__(self, checkpoints: Sequence[SavedCheckpoint]) -> Sequence[SavedCheckpoint]:
@@ -168,10 +174,10 @@ def plain_policies(
         rules.append(dataclasses.replace(best, n=keep_best))
     elif rules and best is not None:
         rules.append(best)
-    if isinstance(policy, Sequence):
-        rules.extend(policy)
-    elif policy is not None:
-        rules.append(policy)
+    if policy is not None:
+        given = policy if isinstance(policy, Sequence) else [policy]
+        _check_rules(policy, given)
+        rules.extend(given)
     # As in TensorFlow: where nothing is removed nothing has to be preserved.
     if rules and every_n_hours:
         rules.append(EveryNHours(every_n_hours))
@@ -182,6 +188,34 @@ def _score(saved: SavedCheckpoint, metric: str | Score) -> float:
     if isinstance(metric, str):
         return saved.metrics.get(metric, math.nan)
     return float(metric(saved.metrics)) if saved.metrics else math.nan
+
+
+def chosen(
+    policy: Chooses, checkpoints: Sequence[SavedCheckpoint]
+) -> Iterable[SavedCheckpoint]:
+    """Ask a rule which to keep.
+
+    Raises
+    ------
+    TypeError
+        What it gives are no checkpoints.
+    """
+    found = policy(checkpoints)
+    kept = list(found) if isinstance(found, Iterable) else [found]
+    for saved in kept:
+        if not isinstance(saved, SavedCheckpoint):
+            raise TypeError(f"policy {policy!r} must give checkpoints to keep, not {saved!r}")
+    return kept
+
+
+def _check_rules(policy: Any, rules: Sequence[Any]) -> None:
+    for rule in rules:
+        is_rule = callable(rule) or isinstance(rule, Preserves)
+        if not is_rule or isinstance(rule, type):
+            raise TypeError(
+                "policy must be a rule as LatestN(3), a function that chooses from a sequence "
+                f"of SavedCheckpoint, or several of them, not {policy!r}"
+            )
 
 
 def _check_positive(name: str, value: int) -> None:

@@ -32,7 +32,7 @@ from tensorbundle.core import _core
 from tensorbundle.directories import make_directories
 from tensorbundle.errors import BundleError, StateFileError
 from tensorbundle.metrics_file import metrics_path, read_metrics, remove_metrics, write_metrics
-from tensorbundle.preservation import Policy, Preserves, SavedCheckpoint
+from tensorbundle.preservation import Policy, Preserves, SavedCheckpoint, chosen
 from tensorbundle.shown_text import shown
 from tensorbundle.small_file import sweep_unfinished
 
@@ -272,11 +272,11 @@ class Rotation:
         if not self._policies:
             return []
         managed = self.managed
-        chosen = {self.latest}
+        kept = {self.latest}
         for policy in self._policies:
             if not isinstance(policy, Preserves):
-                chosen.update(saved.path for saved in policy(managed))
-        return [saved for saved in managed if saved.path not in chosen]
+                kept.update(saved.path for saved in chosen(policy, managed))
+        return [saved for saved in managed if saved.path not in kept]
 
     def _preserving(self, saved: SavedCheckpoint, last: float) -> Preserves | None:
         wanting: Iterable[Preserves] = (

@@ -16,6 +16,7 @@ from tensorbundle.loading import load
 from tensorbundle.named_restore import restore_values
 from tensorbundle.recent_checkpoints import RecentCheckpoints
 from tensorbundle.recycling import spare_files
+from tensorbundle.save_options import check_save_options
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.small_file import sweep_unfinished
 from tensorbundle.variables import lasting, named_variables, variables_of
@@ -69,9 +70,9 @@ class Saver:
     Raises
     ------
     TypeError
-        `var_list` holds what cannot be saved, or has no name.
+        `var_list` holds what cannot be saved, or has no name; or there is no such option.
     ValueError
-        There are no variables, or two of one name.
+        There are no variables, or two of one name; or an option is out of range.
 
     Notes
     -----
@@ -101,6 +102,7 @@ class Saver:
         recycle: bool = False,
         **options: Any,
     ) -> None:
+        check_save_options(options, "Saver")
         self._target = lasting(var_list)
         self._allow_empty = allow_empty
         if var_list is not None:

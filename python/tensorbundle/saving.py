@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,7 @@ from tensorbundle.reports import SaveReport
 from tensorbundle.transfer_options import (
     check_backend,
     check_block_size,
+    check_names,
     check_number,
     check_queue_depth,
     check_threads,
@@ -210,6 +212,10 @@ def save(
     return default_saver().start(pending)
 
 
+# What those who hand options on may give; they know themselves whether to wait.
+_OPTIONS = inspect.signature(save).parameters.keys() - {"prefix", "tensors", "blocking"}
+
+
 @dataclasses.dataclass(frozen=True)
 class PendingSave:
     """A save whose arguments are checked and whose tensors are gathered."""
@@ -258,11 +264,14 @@ def prepare(
     progress: Callable[[int, int], object] | None = None,
     config: Config | None = None,
     spares: _core.SpareFiles | None = None,
+    **unknown: Any,
 ) -> PendingSave:
     """Check the arguments of `save` and gather the tensors; nothing is touched.
 
-    `spares` are files that it may write into; see `tensorbundle.recycling`.
+    `spares` are files that it may write into; see `tensorbundle.recycling`. What is `unknown`
+    comes from callers that hand options on: they are told of it as those of `save`.
     """
+    check_names(unknown, _OPTIONS, "tensorbundle.save")
     options = write_options(
         config, num_shards=num_shards, alignment=alignment, durability=durability,
         backend=backend, snapshot=snapshot, zero_copy=zero_copy, num_threads=num_threads,

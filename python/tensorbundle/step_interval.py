@@ -37,8 +37,18 @@ class StepInterval:
         return undo
 
 
-def as_step(value: Any) -> int:
-    """Read a step: a number, a variable, an array, or a function that gives one."""
-    if callable(value):
-        value = value()
-    return int(value.numpy() if hasattr(value, "numpy") else value)
+def as_step(value: Any, name: str = "step_counter") -> int:
+    """Read a step: a number, a variable, an array, or a function that gives one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is none; the message calls it `name`.
+    """
+    found = value() if callable(value) else value
+    try:
+        return int(found.numpy() if hasattr(found, "numpy") else found)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        wanted = "an integer, or a variable, an array or a function that gives one"
+        raise kind(f"{name} must be {wanted}, not {found!r}") from None

@@ -10,11 +10,15 @@ TypeError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from tensorbundle.config import BACKENDS
 
 __all__ = [
     "check_backend",
     "check_block_size",
+    "check_names",
     "check_number",
     "check_queue_depth",
     "check_threads",
@@ -23,6 +27,16 @@ __all__ = [
 _BLOCK_UNIT = 1 << 16  # bytes: a multiple of the direct-I/O granule of any device
 _MAX_BLOCK = 1 << 30  # bytes: one system call moves less than 2 GiB
 _MAX_DEPTH = 4096  # what every kernel's io_uring grants
+
+
+def check_names(given: Iterable[str], known: Iterable[str], call: str) -> None:
+    """Raise TypeError for an option that does not exist; `call` is what the user called."""
+    names = sorted(known)
+    for name in given:
+        if name not in names:
+            close = get_close_matches(str(name), names, 1)
+            told = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(names)}"
+            raise TypeError(f"{call} takes no option {name!r}; {told}")
 
 
 def check_number(name: str, value: int | None) -> int:

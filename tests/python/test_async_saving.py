@@ -209,6 +209,10 @@ def test_a_bad_argument_is_told_at_once(prefix, saver):
     assert listing(prefix) == []
     with pytest.raises(ValueError, match="max_bytes"):
         tb.AsyncSaver(max_bytes=-1)
+    with pytest.raises(
+        TypeError, match="max_bytes must be an int, of bytes, or None, not '1GB'"
+    ):
+        tb.AsyncSaver(max_bytes="1GB")
 
 
 def failing(tmp_path):

@@ -333,6 +333,14 @@ def test_an_error_of_a_save_in_the_background_ends_fit(tbk, made, tmp_path):
         made["train"](made["make"](1), 1, callbacks=[callback])
 
 
+def test_options_of_callbacks_are_checked_when_they_are_made(tbk, tmp_path):
+    for make, name in [(tbk.ModelCheckpoint, "w"), (tbk.BackupAndRestore, "b")]:
+        with pytest.raises(TypeError, match=f"{make.__name__} takes no option 'durabilty'"):
+            make(tmp_path / name, durabilty="none")
+        with pytest.raises(ValueError, match="durability must be 'full' or 'none'"):
+            make(tmp_path / name, durability="fast")
+
+
 def fail(done, total):
     raise RuntimeError("no room")
 

@@ -74,6 +74,15 @@ def test_all_frameworks_in_one(tf, torch, jax, tmp_path):
         assert (value is kept[name]) == (name not in ("jax", "python"))
 
 
+def test_options_of_saves_are_checked_when_they_are_given(tmp_path):
+    for options, error in [({"durabilty": "none"}, TypeError), ({"backend": "x"}, ValueError)]:
+        with pytest.raises(error, match=r"Saver takes no option 'durabilty'|backend must be"):
+            tb.Saver({"a": 1}, **options)
+    with pytest.raises(TypeError, match=r"tensorbundle.save takes no option 'durabilty'"):
+        tb.Saver({"a": 1}).save(None, tmp_path / "c", durabilty="none")
+    assert listed(tmp_path) == []
+
+
 def test_each_save_and_restore_looks_anew_into_the_mapping(jax, tmp_path):
     values = {"w": np.zeros(2), "inner": {"step": 3, "j": jax.numpy.zeros(2)}}
     saver = tb.Saver(values)

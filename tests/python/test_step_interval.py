@@ -35,6 +35,12 @@ def test_without_an_interval_it_is_always_time():
         StepInterval(3, None, None)
 
 
+def test_what_is_no_step_is_told():
+    for value, error in [("x", ValueError), (None, TypeError), ([1], TypeError)]:
+        with pytest.raises(error, match="step_counter must be an integer, or a variable"):
+            as_step(value)
+
+
 def test_steps_are_read_from_anything(tf, torch):
     import keras
 

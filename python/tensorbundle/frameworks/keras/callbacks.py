@@ -16,6 +16,7 @@ from tensorbundle.errors import BundleError, RestoreMismatchError
 from tensorbundle.frameworks.keras.weights import load_into, save_weights, weights_of
 from tensorbundle.loading import load
 from tensorbundle.reports import SaveReport
+from tensorbundle.save_options import check_save_options
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
 
@@ -61,6 +62,7 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
         initial_value_threshold: float | None = None,
         **options: Any,
     ) -> None:
+        check_save_options(options, "ModelCheckpoint", also=("blocking",))
         # Keras asks for an extension, which a prefix has not.
         super().__init__(
             "model.keras", monitor, verbose, save_best_only, False, mode, save_freq,
@@ -126,6 +128,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
         delete_checkpoint: bool = True,
         **options: Any,
     ) -> None:
+        check_save_options(options, "BackupAndRestore")
         super().__init__(
             os.fspath(backup_dir), save_freq, double_checkpoint, delete_checkpoint
         )
