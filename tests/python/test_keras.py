@@ -208,6 +208,130 @@ def test_names_are_the_same_under_every_backend_and_tensorflow_reads_them(tf, tr
     assert reader.get_tensor("layers/dense_1/vars/0").shape == (3, 1)
 
 
+# ---- In the graph of a tb.Checkpoint --------------------------------------------------------
+
+
+@pytest.mark.parametrize(("by", "of"), [("jax", "tensorflow"), ("tensorflow", "jax")])
+def test_a_graph_of_other_names_does_not_count_as_restored(trained, backends, by, of):
+    backends[by].begin(
+        """
+        model = make(3)
+        before = model.predict(x, verbose=0)
+        status = tb.Checkpoint(model=model).read(sys.argv[1])
+        report = status.report()
+        # The optimizer's counter may have the same name.
+        assert len(report.matched) <= 2, report.matched
+        assert len(report.unexpected) > 30
+        try:
+            status.assert_consumed()
+        except tb.UnmatchedError:
+            assert (model.predict(x, verbose=0) == before).all()
+        else:
+            raise AssertionError("passed")
+        """,
+        str(trained / of) + "-graph",
+    )
+    backends[by].finish()
+
+
+def test_an_optimizer_that_is_not_built_is_built_by_a_restore(backends, tmp_path):
+    for name, backend in backends.items():
+        backend.begin(
+            """
+            def small(units=1, optimizer=None):
+                layers = [keras.layers.Input((3,)), keras.layers.Dense(units)]
+                model = keras.Sequential(layers)
+                model.compile(optimizer or keras.optimizers.Adam(0.01), "mse")
+                return model
+
+            def rest(model):
+                return train(model, 2)
+
+            stock = []
+            if keras.backend.backend() == "tensorflow":
+                import tensorflow as tf
+                stock = [lambda **objects: tf.train.Checkpoint(**objects)]
+            for number, make_checkpoint in enumerate([tb.Checkpoint, *stock]):
+                model, path = small(), sys.argv[1] + str(number)
+                train(model, 3)
+                path = make_checkpoint(model=model).save(path + "/alone")
+                both = make_checkpoint(model=model, optimizer=model.optimizer)
+                both = both.save(path + "-both")
+                expected = rest(model)
+
+                resumed = small()
+                tb.Checkpoint(model=resumed).restore(path).assert_consumed()
+                assert int(resumed.optimizer.iterations) == 6
+                assert rest(resumed) == expected  # to the last bit
+                resumed = small()
+                checkpoint = tb.Checkpoint(model=resumed, optimizer=resumed.optimizer)
+                checkpoint.restore(both)
+                assert int(resumed.optimizer.iterations) == 6
+                assert rest(resumed) == expected
+                # One that is compiled into no model goes with the only one there is.
+                given = keras.optimizers.Adam(0.01)
+                tb.Checkpoint(model=small(), optimizer=given).restore(both)
+                assert int(given.iterations) == 6
+                assert given.built
+            """,
+            str(tmp_path / name),
+        )
+    for backend in backends.values():
+        backend.finish()
+
+
+def test_an_optimizer_that_cannot_be_built_is_told_of(backends, tmp_path):
+    for name, backend in backends.items():
+        backend.begin(
+            """
+            def small():
+                return keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+
+            model = small()
+            optimizer = keras.optimizers.Adam(0.01)
+            optimizer.build(model.trainable_variables)
+            parts = {"model": model, "second": small(), "optimizer": optimizer}
+            path = tb.Checkpoint(**parts).save(sys.argv[1])
+            given = keras.optimizers.Adam(0.01)
+            for others in ({}, {"model": small(), "second": small()}):
+                status = tb.Checkpoint(optimizer=given, **others).restore(path)
+                assert not given.built
+                report = status.report()
+                slots = [n for n in report.unexpected if "vars/" in n or "variables/" in n]
+                assert len(slots) >= 4, report
+                assert not [n for n in report.matched if n in slots]
+                try:
+                    status.assert_consumed()
+                except tb.UnmatchedError as error:
+                    assert "in the checkpoint, but not restored" in str(error)
+                else:
+                    raise AssertionError("passed")
+            # Built by hand, it takes what has waited.
+            given.build(model.trainable_variables)
+            status = tb.Checkpoint(optimizer=given).restore(path)
+            assert set(slots) <= set(status.report().matched)
+            """,
+            str(tmp_path / name),
+        )
+    for backend in backends.values():
+        backend.finish()
+
+
+def test_a_model_that_is_built_by_fit_goes_on_as_if_never_stopped(tf, made, prefix):
+    import keras
+
+    def unbuilt():
+        model = keras.Sequential([keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        return model
+
+    model, resumed = unbuilt(), unbuilt()
+    made["train"](model, 3)
+    tb.Checkpoint(model=resumed).restore(tb.Checkpoint(model=model).save(prefix))
+    # fit() makes the variables as it traces its function.
+    assert made["train"](resumed, 2) == made["train"](model, 2)
+
+
 # ---- Bad input ------------------------------------------------------------------------------
 
 

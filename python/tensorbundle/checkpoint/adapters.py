@@ -25,6 +25,7 @@ __all__ = [
     "Array",
     "Children",
     "Container",
+    "Found",
     "Leaf",
     "Saved",
     "Tensors",
@@ -74,6 +75,15 @@ class Saved(NamedTuple):
     def is_leaf(self) -> bool:
         """Whether it is one tensor."""
         return [a.name for a in self.node.attributes] == [VARIABLE_VALUE]
+
+
+class Found(NamedTuple):
+    """What a restore has found, for frameworks that make variables later than objects."""
+
+    objects: list[tuple[Any, Saved]]
+    """Live objects, and the saved ones they belong to."""
+    shape_of: Callable[[Saved], tuple[int, ...] | None]
+    """Gives the shape of a saved tensor; ``None`` of what is none."""
 
 
 class Adapter:

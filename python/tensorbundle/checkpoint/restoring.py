@@ -26,13 +26,14 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from tensorbundle.checkpoint.adapters import Adapter, Array, Leaf, Saved
+from tensorbundle.checkpoint.adapters import Adapter, Array, Found, Leaf, Saved
 from tensorbundle.checkpoint.changes import Take, apply_changes, changes_of, make_values
 from tensorbundle.checkpoint.lookup import adapter_of
 from tensorbundle.checkpoint.matching import Pair, Slot, match
 from tensorbundle.checkpoint.stored import Stored
 from tensorbundle.checkpoint.walk import shown
 from tensorbundle.errors import RestoreMismatchError
+from tensorbundle.frameworks import first_answer
 
 __all__ = ["Restoration"]
 
@@ -40,6 +41,9 @@ __all__ = ["Restoration"]
 _STAGED_BYTES = 64 << 20
 
 _MOST_SHOWN = 10
+
+# The frameworks that make variables later than objects.
+_BUILDERS = ("keras",)
 
 
 class Restoration:
@@ -76,6 +80,10 @@ class Restoration:
         waiting: list[tuple[Pair, str, Saved]] = []
         root = Pair(Saved(self.stored.graph, node_id), adapter, names)
         pairs, slots = match(root, lambda *missing: waiting.append(missing))
+        if self._build(pairs):
+            waiting.clear()
+            root.children.clear()
+            pairs, slots = match(root, lambda *missing: waiting.append(missing))
         takes = self._takes(pairs)
         slots = [slot for slot in slots if slot.saved.node_id not in self._done]
         values, late = self._read(takes, slots)
@@ -105,6 +113,19 @@ class Restoration:
         pair.adapter.defer(name, restore, again)
 
     # ---- Step 1 ---------------------------------------------------------------------------
+
+    def _build(self, pairs: list[Pair]) -> bool:
+        """Let frameworks make now what they would make later, if it was saved."""
+        objects = [(pair.adapter.obj, pair.saved) for pair in pairs]
+        return bool(
+            first_answer("build_for_restore", Found(objects, self._shape_of), _BUILDERS)
+        )
+
+    def _shape_of(self, saved: Saved) -> tuple[int, ...] | None:
+        if not saved.is_leaf:
+            return None
+        found = list(self.stored.tensors_of(saved.node.attributes[0]))
+        return self.stored.entry(found[0][1]).shape if len(found) == 1 else None
 
     def _takes(self, pairs: list[Pair]) -> list[Take]:
         takes: list[Take] = []

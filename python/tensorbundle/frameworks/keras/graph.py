@@ -6,15 +6,14 @@ TensorFlow's are tracked by it, and keep the names that it gives them.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 
 from tensorbundle import dtypes, tensors
-from tensorbundle.checkpoint.adapters import Adapter, Array, Leaf
-from tensorbundle.checkpoint.containers import StateDictContainer
+from tensorbundle.checkpoint.adapters import Adapter, Array, Children, Container, Leaf
+from tensorbundle.checkpoint.containers import adapter_of
 from tensorbundle.frameworks.keras.state import check_built, parts_of, values_of
 
 __all__ = ["graph_adapter"]
@@ -34,14 +33,16 @@ class KerasLeaf(Leaf):
         return np.array(value)
 
 
-class KerasContainer(StateDictContainer):
+class KerasContainer(Container):
     """A layer, model or optimizer: its values by the names that `state` gives them."""
 
     def __init__(self, obj: Any) -> None:
         check_built(obj)
+        super().__init__(obj)
         self._parts = parts_of(obj)
-        super().__init__(SimpleNamespace(state_dict=lambda: _nested(values_of(self._parts))))
-        self.obj = obj
+
+    def children(self) -> Children:
+        return _Group(_nested(values_of(self._parts))).children()
 
     @property
     def identity(self) -> Hashable:
@@ -59,6 +60,29 @@ class KerasContainer(StateDictContainer):
     def undo(self, names: Iterable[str]) -> Callable[[], object]:
         held = {n: _copy(value) for n, value in values_of(self._parts).items()}
         return lambda: self.replace(_nested(held))
+
+
+class _Group(Container):
+    """Values whose names begin alike; the whole of them is given back at once."""
+
+    shared = False
+    in_place = False
+
+    def children(self) -> Children:
+        return [(name, _part(value)) for name, value in self.obj.items()]
+
+    def replace(self, changes: dict[str, Any]) -> Any:
+        return {**self.obj, **changes}
+
+
+def _part(value: Any) -> Adapter:
+    if isinstance(value, dict):
+        return _Group(value)
+    adapter = adapter_of(value)
+    if not isinstance(adapter, Leaf):
+        raise TypeError(f"Keras gives a {type(value).__qualname__} as a value")
+    adapter.shared = adapter.in_place = False
+    return adapter
 
 
 def graph_adapter(value: Any) -> Adapter | None:

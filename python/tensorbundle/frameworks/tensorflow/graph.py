@@ -192,7 +192,8 @@ class _Position:
         return {VARIABLE_VALUE: self._value}
 
     def restore(self, trackable: Any, reader: Any = None) -> None:
-        self._restore(trackable)
+        with tf.init_scope():  # it may be made while a function is traced
+            self._restore(trackable)
 
 
 def graph_adapter(value: Any) -> Adapter | None:
