@@ -13,7 +13,7 @@ from typing import Any, Literal, overload
 
 from tensorbundle.async_saving import AsyncSaver, SaveHandle
 from tensorbundle.incremental import check_incremental, incremental_options
-from tensorbundle.managed_state import managed_state
+from tensorbundle.managed_state import managed_state, warn_of_rest
 from tensorbundle.manager_options import (
     as_callbacks,
     as_number,
@@ -366,6 +366,9 @@ class CheckpointManager:
         Where the state file is gone, or cannot be read, the names in the directory tell which
         is the newest.
 
+        What a `Checkpoint` has not restored of it, or has no value for, is logged as a
+        warning.
+
         Returns
         -------
         str or None
@@ -374,7 +377,7 @@ class CheckpointManager:
         self._saves.settle()
         latest = self.latest_checkpoint
         if latest is not None:
-            self._restore(latest)
+            warn_of_rest(self._restore(latest))
             return latest
         if self._init_fn is not None:
             self._init_fn()

@@ -12,7 +12,7 @@ from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.variables import lasting, named_variables, variables_of
 
-__all__ = ["ManagedState", "managed_state", "writes_itself"]
+__all__ = ["ManagedState", "managed_state", "warn_of_rest", "writes_itself"]
 
 
 class ManagedState:
@@ -62,7 +62,10 @@ def managed_state(value: Any, save_options: Mapping[str, Any]) -> ManagedState:
         It is nothing that can be saved.
     """
     if callable(getattr(value, "write", None)) and callable(getattr(value, "restore", None)):
-        return _Object(value)
+        from tensorbundle.checkpoint import Checkpoint  # which saves by ways that ask here
+
+        # Other objects have options of their own, which each save is given.
+        return _Object(value, save_options if isinstance(value, Checkpoint) else {})
     value = lasting(value)
     try:
         named_variables(value)
@@ -71,6 +74,13 @@ def managed_state(value: Any, save_options: Mapping[str, Any]) -> ManagedState:
             return _Function(value, save_options)
         raise
     return _Named(value, save_options)
+
+
+def warn_of_rest(restored: Any) -> None:
+    """Log what was not restored, where `restored` is the status of a `Checkpoint`."""
+    warn = getattr(restored, "warn_of_rest", None)
+    if warn is not None:
+        warn()
 
 
 def writes_itself(checkpoint: Any) -> bool:
@@ -82,8 +92,9 @@ def writes_itself(checkpoint: Any) -> bool:
 class _Object(ManagedState):
     """What has ``write`` and ``restore``: `Checkpoint`, or TensorFlow's."""
 
-    def __init__(self, checkpoint: Any) -> None:
+    def __init__(self, checkpoint: Any, options: Mapping[str, Any]) -> None:
         self._checkpoint = checkpoint
+        self._options = options
 
     def next_number(self, by: int = 1) -> int | None:
         if not hasattr(self._checkpoint, "save_counter"):
@@ -110,7 +121,8 @@ class _Object(ManagedState):
     ) -> SaveReport | None:
         if options is not None and not isinstance(options, Mapping):
             options = {"options": options}  # tf.train.CheckpointOptions
-        self._checkpoint.write(prefix, **_with_spares(options, spares))
+        options = {**self._options, **_with_spares(options, spares)}
+        self._checkpoint.write(prefix, **options)
         return getattr(self._checkpoint, "save_report", None)
 
     def prepare(
@@ -122,7 +134,8 @@ class _Object(ManagedState):
                 f"a {type(self._checkpoint).__qualname__} writes itself, and not in the "
                 "background; put its objects into a tensorbundle.Checkpoint"
             )
-        pending: PendingSave = prepare(prefix, **_with_spares(options, spares))
+        options = {**self._options, **_with_spares(options, spares)}
+        pending: PendingSave = prepare(prefix, **options)
         return pending
 
     def restore(self, prefix: str) -> Any:

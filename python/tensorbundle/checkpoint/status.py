@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 from collections.abc import Callable
 
 from tensorbundle.checkpoint.adapters import Adapter
@@ -12,6 +13,8 @@ from tensorbundle.checkpoint.walk import LiveNode, walk
 from tensorbundle.errors import UnmatchedError
 
 __all__ = ["RestoreReport", "RestoreStatus"]
+
+_LOG = logging.getLogger("tensorbundle")
 
 _MOST_SHOWN = 10
 _MOST_COMPARED = 10_000
@@ -43,9 +46,9 @@ class RestoreReport:
 class RestoreStatus:
     """What `Checkpoint.restore` returns.
 
-    Every method first restores what has appeared since (see `Checkpoint.sync`). The
-    assertions return the status, so that they can be chained, and raise `UnmatchedError`,
-    which is an ``AssertionError``.
+    The assertions first restore what has appeared since (see `Checkpoint.sync`). They
+    return the status, so that they can be chained, and raise `UnmatchedError`, which is an
+    ``AssertionError``.
     """
 
     def __init__(self, root: Callable[[], Adapter], restoration: Restoration | None) -> None:
@@ -53,8 +56,8 @@ class RestoreStatus:
         self._restoration = restoration
 
     def report(self) -> RestoreReport:
-        """Tell what is matched, missing and unexpected."""
-        live = self._walk()
+        """Tell what is matched, missing and unexpected; nothing is restored by that."""
+        live = walk(self._root())
         restoration = self._restoration
         missing = [node for node in live if node.adapter.has_value]
         if restoration is None:
@@ -101,17 +104,19 @@ class RestoreStatus:
         """Do nothing: a partial restore raises no warnings. TensorFlow's silences them."""
         return self
 
-    def _walk(self) -> list[LiveNode]:
-        root = self._root()
-        if self._restoration is not None:
-            self._restoration.restore(root)
-        return walk(self._root())
+    def warn_of_rest(self) -> None:
+        """Log as a warning what `assert_consumed` would raise; nothing is restored."""
+        report = self.report()
+        if report.prefix is not None and not report.ok:
+            told = _told(report, report.missing, report.unexpected)
+            _LOG.warning("%s: not all was restored: %s", report.prefix, told)
 
     def _checked_report(self) -> RestoreReport:
         if self._restoration is None:
             raise UnmatchedError(
                 "no checkpoint was given: nothing was restored", code="Unmatched"
             )
+        self._restoration.restore(self._root())
         return self.report()
 
     def _is_combined(self, key: str) -> bool:
@@ -130,6 +135,11 @@ def _key_of(node: LiveNode) -> str:
 def _unmatched(
     report: RestoreReport, missing: tuple[str, ...], unexpected: tuple[str, ...]
 ) -> UnmatchedError:
+    told = _told(report, missing, unexpected)
+    return UnmatchedError(f"{report.prefix}: {told}", code="Unmatched")
+
+
+def _told(report: RestoreReport, missing: tuple[str, ...], unexpected: tuple[str, ...]) -> str:
     lines = []
     if missing:
         lines.append(f"not in the checkpoint ({len(missing)}):")
@@ -140,4 +150,4 @@ def _unmatched(
     if unexpected:
         lines.append(f"in the checkpoint, but not restored ({len(unexpected)}):")
         lines += [f"  {key}" for key in unexpected[:_MOST_SHOWN]]
-    return UnmatchedError(f"{report.prefix}: " + "\n".join(lines), code="Unmatched")
+    return "\n".join(lines)

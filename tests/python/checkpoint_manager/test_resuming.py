@@ -151,3 +151,16 @@ def test_a_relative_directory_will_do(run, monkeypatch):
         again.save()
         assert again.all_steps() == [2]
         again.close()
+
+
+def test_what_was_not_restored_is_told(run, caplog):
+    tb.CheckpointManager(tb.Checkpoint(a=1, gone=[np.ones(2)]), run).save()
+    with caplog.at_level(logging.WARNING, logger="tensorbundle"):
+        tb.CheckpointManager(
+            tb.Checkpoint(a=0, gone=[np.zeros(2)]), run
+        ).restore_or_initialize()
+        assert not caplog.text
+        tb.CheckpointManager(tb.Checkpoint(a=0, new=2), run).restore_or_initialize()
+    assert "ckpt-1: not all was restored: not in the checkpoint (1)" in caplog.text
+    assert "new/.ATTRIBUTES" in caplog.text
+    assert "gone/0/.ATTRIBUTES" in caplog.text

@@ -186,3 +186,18 @@ def test_without_checkpoints_the_function_initializes(run):
 def test_options_that_make_no_sense_are_refused(run, options):
     with pytest.raises(ValueError):
         manage(run, **options)
+
+
+def test_options_are_those_of_a_checkpoints_saves_too(run):
+    checkpoint = tb.Checkpoint(a=np.ones(5), b=np.ones(5))
+    options = {"durability": "none", "num_shards": 2}
+    with tb.CheckpointManager(checkpoint, run, save_options=options) as manager:
+        first = manager.save()
+        second = manager.save(options={"num_shards": 3})
+        third = manager.save(blocking=False).result().prefix
+        found = [tb.open(path).num_shards for path in (first, second, third)]
+    assert found == [2, 3, 2]
+    manager = tb.CheckpointManager(checkpoint, run, save_options={"shards": 2})
+    with pytest.raises(TypeError, match="shards"):
+        manager.save()
+    assert checkpoint.save_counter == 3
