@@ -23,6 +23,7 @@ from tensorbundle.checkpoint.root import ForeignRoot, OwnRoot
 from tensorbundle.checkpoint.status import RestoreStatus
 from tensorbundle.checkpoint.walk import gather
 from tensorbundle.checkpoint_state import update_checkpoint_state
+from tensorbundle.directories import make_directories
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
@@ -65,7 +66,7 @@ class Checkpoint(Module):
     **Deferred restoration.** What the objects cannot take yet waits, until the next
     restore. An attribute of this object, of a `Module`, and of anything that TensorFlow
     tracks is restored as it is set. Of other objects it is restored by the next call of
-    `sync` or of a method of the status: call `sync` when the objects are complete, before
+    `sync` or of an assertion of the status: call `sync` when the objects are complete, before
     they are used, since it overwrites what they were set to. What was restored once is
     left alone. Saving restores nothing.
 
@@ -139,7 +140,8 @@ class Checkpoint(Module):
         Parameters
         ----------
         file_prefix
-            Path without number: ``"run/ckpt"`` makes ``run/ckpt-1`` and so on.
+            Path without number: ``"run/ckpt"`` makes ``run/ckpt-1`` and so on. Directories
+            that are missing are made.
         blocking
             ``False``: copy the tensors, come back, and do the rest in the background; see
             `AsyncSaver`. The next save, and a restore, wait for the end.
@@ -226,6 +228,9 @@ class Checkpoint(Module):
         options: dict[str, Any],
     ) -> str | SaveHandle:
         pending = replace(self.prepare(path, **options), within=within)
+        directory = os.path.dirname(path)
+        if directory:
+            make_directories(directory, durable=pending.durability == "full")
         if not blocking:
             return self._background.start(pending, undo)
         object.__setattr__(self, "save_report", pending.run())

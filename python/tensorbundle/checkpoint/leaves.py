@@ -68,9 +68,8 @@ class ScalarLeaf(Leaf):
             return super().refusal(attribute, entry)
         if entry.shape != ():
             return f"shape {entry.shape} in the checkpoint, () here"
-        kind = next(dtypes.KINDS[c] for c in type(self.obj).__mro__ if c in dtypes.KINDS)
-        stored = "f" if entry.dtype.kind == "V" else entry.dtype.kind
-        if stored not in kind:
+        # Python's numbers have no dtype: a program that sets 0 at first may have saved 0.5.
+        if (entry.dtype == object) != isinstance(self.obj, (str, bytes)):
             return (
                 f"dtype {entry.dtype_name} in the checkpoint, {type(self.obj).__name__} here"
             )
@@ -81,7 +80,9 @@ class ScalarLeaf(Leaf):
             return value[()]
         if isinstance(self.obj, str):
             return type(self.obj)(as_text(value.item()))
-        return type(self.obj)(value.item())
+        kind = next(dtypes.KINDS[c] for c in type(self.obj).__mro__ if c in dtypes.KINDS)
+        stored = "f" if value.dtype.kind == "V" else value.dtype.kind
+        return type(self.obj)(value.item()) if stored in kind else value.item()
 
 
 class Counter:
