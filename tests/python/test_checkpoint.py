@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, deque, namedtuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -273,6 +274,82 @@ def test_numbers_of_python_take_what_was_saved(prefix, either_way):
     target = {"best": 0, "rate": 0.1, "flag": 0, "z": 0.0, "list": [0]}
     tb.Checkpoint(all=target).read(path).assert_consumed()
     assert as_plain(target) == as_plain(saved)
+
+
+def progress():
+    """Make what a program starts with."""
+    return {"epoch": 0, "best": None, "hist": [], "by": {}, "ring": deque(maxlen=2),
+            "pair": (1, None), "own": Thing(name=None)}  # fmt: skip
+
+
+def trained():
+    grown = {"epoch": 2, "best": 0.5, "hist": [1.5, None, 2], "by": {"a": 1, "b": {"c": "é"}},
+             "ring": deque([4, 5], maxlen=2), "pair": (1, True),
+             "own": Thing(name="x"), "later": 3}  # fmt: skip
+    return {**progress(), **grown}
+
+
+def test_numbers_and_text_go_where_none_or_nothing_stands(prefix, either_way):
+    path = tb.Checkpoint(progress=trained(), best=1.5).write(prefix)
+    found = progress()
+    checkpoint = tb.Checkpoint(progress=found, best=None)
+    held = found["hist"]
+    status = checkpoint.read(path)
+    assert as_plain(found) == as_plain(trained())
+    assert found["hist"] is held
+    assert checkpoint.best == 1.5
+    status.assert_consumed()
+    found["hist"].append(9)
+    found["by"]["a"] = 8
+    checkpoint.sync()
+    assert found["hist"] == [1.5, None, 2, 9]
+    assert found["by"]["a"] == 8
+    root = Thing(first=None)
+    path = tb.Checkpoint(Thing(first=1), second=2).write(prefix + "-root")
+    checkpoint = tb.Checkpoint(root, second=None)
+    checkpoint.read(path).assert_consumed()
+    assert (root.first, checkpoint.second) == (1, 2)
+
+
+@pytest.mark.parametrize("value", [np.ones(2), [1, 2], {3: 4}, (1, 2), {"a": [1]}], ids=str)
+def test_what_cannot_be_made_anew_exactly_waits_and_is_told(prefix, value):
+    path = tb.Checkpoint(all={"best": value, "by": {"x": value}}).write(prefix)
+    found = {"best": None, "by": {}}
+    status = tb.Checkpoint(all=found).read(path)
+    assert found == {"best": None, "by": {}}
+    assert len(status.report().unexpected) == len(names(path))
+    with pytest.raises(tb.UnmatchedError, match="in the checkpoint, but not restored"):
+        status.assert_consumed()
+    found["best"] = copy.deepcopy(value)
+    found["by"]["x"] = copy.deepcopy(value)
+    status.assert_consumed()
+
+
+def test_what_was_lengthened_is_shortened_where_the_restore_fails(prefix):
+    path = tb.Checkpoint(all={**trained(), "s": Stateful(1)}).write(prefix)
+    target = {**progress(), "s": Stateful(7, refuses=True)}
+    refused_restore(path, target, ValueError, "not that")
+
+
+def test_a_state_dict_gets_nothing_that_it_did_not_give(prefix):
+    class Holds(Stateful):
+        def state_dict(self):
+            return {"number": self.number, "rest": self.history}
+
+        def load_state_dict(self, state):
+            self.number, self.history = state["number"], state["rest"]
+
+    saved, target = Holds(1), Holds(2)
+    saved.history = {"text": "t", "list": [(1, 2)], "array": np.ones(2), 5: 6}
+    target.history = {}
+    path = tb.Checkpoint(s=saved).write(prefix)
+    status = tb.Checkpoint(s=target).read(path)
+    assert (target.number, target.history) == (1, {"text": "t"})
+    assert sorted(n.split("/")[2] for n in status.report().unexpected) == [
+        "5", "array", "list", "list",
+    ]  # fmt: skip
+    with pytest.raises(tb.UnmatchedError, match="s/rest/array"):
+        status.assert_consumed()
 
 
 # ---- Deferred restoration -------------------------------------------------------------------

@@ -84,6 +84,30 @@ def test_another_shape_changes_nothing(torch, prefix):
     assert not a.any()
 
 
+def test_a_state_of_lists_is_told_and_not_made_of_dicts(torch, prefix):
+    def optimizer(steps):
+        weights = torch.nn.Parameter(torch.ones(3))
+        made = torch.optim.LBFGS([weights], max_iter=3)
+
+        def loss():
+            made.zero_grad()
+            found = ((weights - torch.arange(3.0)) ** 4).sum()
+            found.backward()
+            return found
+
+        for _ in range(steps):
+            made.step(loss)
+        return made, loss
+
+    path = tb.Checkpoint(o=optimizer(2)[0]).write(prefix)
+    target, loss = optimizer(0)
+    status = tb.Checkpoint(o=target).read(path)
+    with pytest.raises(tb.UnmatchedError, match="o/state/0/al/0"):
+        status.assert_consumed()
+    assert not target.state
+    target.step(loss)  # as a new one
+
+
 def test_extra_state_goes_with_its_module(torch, prefix):
     class Extra(torch.nn.Module):
         def __init__(self, extra):

@@ -25,7 +25,6 @@ __all__ = [
     "Array",
     "Children",
     "Container",
-    "Found",
     "Leaf",
     "Saved",
     "Tensors",
@@ -61,6 +60,8 @@ class Saved(NamedTuple):
 
     graph: ObjectGraph
     node_id: int
+    shape_at: Callable[[Attribute], tuple[int, ...] | None]
+    """Gives the shape of an attribute that is one tensor; ``None`` of others."""
 
     @property
     def node(self) -> Node:
@@ -69,21 +70,17 @@ class Saved(NamedTuple):
 
     def children(self) -> dict[str, Saved]:
         """Give the objects it held, by name."""
-        return {c.local_name: Saved(self.graph, c.node_id) for c in self.node.children}
+        return {c.local_name: self._replace(node_id=c.node_id) for c in self.node.children}
 
     @property
     def is_leaf(self) -> bool:
         """Whether it is one tensor."""
         return [a.name for a in self.node.attributes] == [VARIABLE_VALUE]
 
-
-class Found(NamedTuple):
-    """What a restore has found, for frameworks that make variables later than objects."""
-
-    objects: list[tuple[Any, Saved]]
-    """Live objects, and the saved ones they belong to."""
-    shape_of: Callable[[Saved], tuple[int, ...] | None]
-    """Gives the shape of a saved tensor; ``None`` of what is none."""
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The shape, where it is one tensor."""
+        return self.shape_at(self.node.attributes[0]) if self.is_leaf else None
 
 
 class Adapter:

@@ -246,9 +246,10 @@ class Checkpoint(Module):
         A save in the background is waited for first.
 
         Arrays and variables are filled in place; numbers, strings, and JAX arrays are
-        replaced in what holds them. What the checkpoint has and the objects do not is
-        left out, and the other way round: the status tells, and asserts what it is asked
-        to.
+        replaced in what holds them. Numbers, strings and dicts of them also go where ``None``
+        stands, and into dicts and lists that are shorter than those saved. What the
+        checkpoint has and the objects do not is left out, and the other way round: the
+        status tells, and asserts what it is asked to.
 
         Parameters
         ----------
@@ -262,7 +263,8 @@ class Checkpoint(Module):
         Raises
         ------
         RestoreMismatchError
-            A tensor has another shape or dtype than the object it belongs to.
+            A tensor has another shape or dtype than the object it belongs to. A number of
+            Python's takes any number.
         CorruptionError, UnsupportedError, OSError
             The checkpoint cannot be read, or holds no object graph. As with all errors,
             every object is as it was.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,12 +28,13 @@ __all__ = [
     "MappingContainer",
     "ModuleContainer",
     "NamedTupleContainer",
+    "NewDict",
     "SequenceContainer",
     "StateDictContainer",
     "TupleContainer",
     "is_frozen_dataclass",
     "names_of",
-    "new_state",
+    "plain_value",
 ]
 
 
@@ -57,6 +59,13 @@ def names_of(keys: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         yield name, key
 
 
+# What a restore lengthens by numbers and text; other classes may have rules of their own.
+_EXTENDED = (dict, OrderedDict, defaultdict, list, deque)
+
+# More elements are no list of anything that a program counts.
+_MOST_ADDED = 1 << 24
+
+
 class MappingContainer(Container):
     """A mapping that can be written to."""
 
@@ -65,11 +74,31 @@ class MappingContainer(Container):
         items = dict(self.obj)
         return [(n, items[k]) for n, k in names_of(items) if not is_stateless(items[k])]
 
+    def missing_child(self, name: str, saved: Saved) -> Any:
+        items = dict(self.obj)
+        held = dict(names_of(items))
+        if name in held:
+            return plain_value(saved) if items[held[name]] is None else None
+        # A name of digits may have been a number.
+        is_key = all(isinstance(k, str) for k in items) and not name.isdigit()
+        return plain_value(saved) if is_key and type(self.obj) in _EXTENDED else None
+
     def replace(self, changes: dict[str, Any]) -> Any:
         keys = dict(names_of(dict(self.obj)))
         for name, value in changes.items():
             self.obj[keys.get(name, name)] = value
         return self.obj
+
+    def undo(self, names: Iterable[str]) -> Callable[[], object]:
+        if type(self.obj) not in _EXTENDED:
+            return super().undo(names)
+        before = dict(self.obj)
+
+        def take_back() -> None:
+            self.obj.clear()
+            self.obj.update(before)
+
+        return take_back
 
 
 class SequenceContainer(Container):
@@ -78,10 +107,34 @@ class SequenceContainer(Container):
     def children(self) -> Children:
         return [(str(i), v) for i, v in enumerate(list(self.obj)) if not is_stateless(v)]
 
+    def missing_child(self, name: str, saved: Saved) -> Any:
+        if not name.isdigit() or str(int(name)) != name:
+            return None
+        if int(name) < len(self.obj):
+            return plain_value(saved) if self.obj[int(name)] is None else None
+        most = getattr(self.obj, "maxlen", None)
+        has_room = int(name) < (_MOST_ADDED if most is None else most)
+        return plain_value(saved) if has_room and type(self.obj) in _EXTENDED else None
+
     def replace(self, changes: dict[str, Any]) -> Any:
+        longest = max(map(int, changes), default=-1) + 1
+        if longest > len(self.obj):
+            self.obj.extend([None] * (longest - len(self.obj)))
         for name, value in changes.items():
             self.obj[int(name)] = value
         return self.obj
+
+    def undo(self, names: Iterable[str]) -> Callable[[], object]:
+        before = list(self.obj)
+
+        def take_back() -> None:
+            for _ in range(len(self.obj) - len(before)):
+                self.obj.pop()
+            self.replace(
+                {name: before[int(name)] for name in names if int(name) < len(before)}
+            )
+
+        return take_back
 
 
 class TupleContainer(Container):
@@ -92,6 +145,10 @@ class TupleContainer(Container):
 
     def children(self) -> Children:
         return [(str(i), v) for i, v in enumerate(self.obj) if not is_stateless(v)]
+
+    def missing_child(self, name: str, saved: Saved) -> Any:
+        is_place = name.isdigit() and int(name) < len(self.obj)
+        return plain_value(saved) if is_place and self.obj[int(name)] is None else None
 
     def replace(self, changes: dict[str, Any]) -> Any:
         values = list(self.obj)
@@ -128,6 +185,15 @@ class AttributeContainer(Container):
 
     def children(self) -> Children:
         return [(n, v) for n, v in self._attributes().items() if not is_stateless(v)]
+
+    def missing_child(self, name: str, saved: Saved) -> Any:
+        held = self._attributes()
+        return plain_value(saved) if name in held and held[name] is None else None
+
+    def undo(self, names: Iterable[str]) -> Callable[[], object]:
+        held = self._attributes()
+        before = {name: held[name] for name in names}
+        return lambda: self.replace(before)
 
     def _attributes(self) -> dict[str, Any]:
         found = dict(getattr(self.obj, "__dict__", {}))
@@ -219,7 +285,7 @@ class _Copied(Container):
         return [(name, _copied(value)) for name, value in self._whole.children()]
 
     def missing_child(self, name: str, saved: Saved) -> Any:
-        return new_state(saved) if isinstance(self.obj, dict) else None
+        return self._whole.missing_child(name, saved)
 
     def replace(self, changes: dict[str, Any]) -> Any:
         if isinstance(self._whole, TupleContainer):
@@ -239,17 +305,25 @@ def _copied(value: Any) -> Adapter:
     )
 
 
-def new_state(saved: Saved, make: Callable[[Array], Any] | None = None) -> Adapter:
-    """Make what stands for a part of a state that is not there yet.
+def plain_value(saved: Saved) -> Adapter | None:
+    """Make what stands for a number, text, or a dict of these, that is not there yet.
 
-    Containers become dicts; a tensor without dimensions becomes a number or a string.
+    ``None`` for anything else, of which the checkpoint does not say what it was: an array may
+    have been a tensor of any framework, numbered parts a list, a tuple or a dict.
     """
     if saved.is_leaf:
-        return NewLeaf(make or _plain)
-    return _New({name: new_state(child, make) for name, child in saved.children().items()})
+        return NewLeaf(_plain) if saved.shape == () else None
+    found = {name: plain_value(child) for name, child in saved.children().items()}
+    below = {name: child for name, child in found.items() if child is not None}
+    is_dict = len(below) == len(found) > 0 and not saved.node.attributes
+    if not is_dict or any(name.isdigit() for name in found):
+        return None
+    return NewDict(below)
 
 
-class _New(Container):
+class NewDict(Container):
+    """A dict that is not there yet."""
+
     shared = False
     in_place = False
 
@@ -265,7 +339,13 @@ class _New(Container):
 
 
 def _plain(value: Array) -> Any:
-    return np.array(value) if value.shape else value.item()
+    found = value.item()
+    if not isinstance(found, bytes):
+        return found
+    try:
+        return found.decode("utf-8")
+    except UnicodeDecodeError:
+        return found
 
 
 def adapter_of(value: Any) -> Adapter:

@@ -97,7 +97,7 @@ def _slots(pairs: list[Pair], known: dict[tuple[int, Hashable], Pair]) -> Iterat
         if get_slot is None:
             continue
         for reference in optimizer.saved.node.slot_variables:
-            saved = Saved(optimizer.saved.graph, reference.slot_variable_node_id)
+            saved = optimizer.saved._replace(node_id=reference.slot_variable_node_id)
             for original in by_node.get(reference.original_variable_node_id, ()):
                 try:
                     slot = get_slot(original.adapter.obj, reference.slot_name)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from tensorbundle.checkpoint.adapters import Adapter, Array, Found, Leaf, Saved
+from tensorbundle.checkpoint.adapters import Adapter, Array, Leaf, Saved
 from tensorbundle.checkpoint.changes import Take, apply_changes, changes_of, make_values
 from tensorbundle.checkpoint.lookup import adapter_of
 from tensorbundle.checkpoint.matching import Pair, Slot, match
@@ -34,6 +34,7 @@ from tensorbundle.checkpoint.stored import Stored
 from tensorbundle.checkpoint.walk import shown
 from tensorbundle.errors import RestoreMismatchError
 from tensorbundle.frameworks import first_answer
+from tensorbundle.object_graph import Attribute
 
 __all__ = ["Restoration"]
 
@@ -78,7 +79,7 @@ class Restoration:
             return
         adapter.put(None, "")
         waiting: list[tuple[Pair, str, Saved]] = []
-        root = Pair(Saved(self.stored.graph, node_id), adapter, names)
+        root = Pair(Saved(self.stored.graph, node_id, self._shape_at), adapter, names)
         pairs, slots = match(root, lambda *missing: waiting.append(missing))
         if self._build(pairs):
             waiting.clear()
@@ -116,15 +117,11 @@ class Restoration:
 
     def _build(self, pairs: list[Pair]) -> bool:
         """Let frameworks make now what they would make later, if it was saved."""
-        objects = [(pair.adapter.obj, pair.saved) for pair in pairs]
-        return bool(
-            first_answer("build_for_restore", Found(objects, self._shape_of), _BUILDERS)
-        )
+        found = [(pair.adapter.obj, pair.saved) for pair in pairs]
+        return bool(first_answer("build_for_restore", found, _BUILDERS))
 
-    def _shape_of(self, saved: Saved) -> tuple[int, ...] | None:
-        if not saved.is_leaf:
-            return None
-        found = list(self.stored.tensors_of(saved.node.attributes[0]))
+    def _shape_at(self, attribute: Attribute) -> tuple[int, ...] | None:
+        found = list(self.stored.tensors_of(attribute))
         return self.stored.entry(found[0][1]).shape if len(found) == 1 else None
 
     def _takes(self, pairs: list[Pair]) -> list[Take]:
@@ -247,6 +244,12 @@ class Restoration:
                     self.matched[attribute.checkpoint_key] = None
         # What was made may be filled in place from now on, and then has an identity.
         self.restored.update(map(id, made.values()))
+        self.restored.update(
+            (id(value), name)
+            for pair, value in made.items()
+            for name, child in pair.children
+            if child in made
+        )
         # An identity is an object's as long as it lives.
         self._alive += [made.values(), *(pair.adapter.obj for pair in pairs)]
 

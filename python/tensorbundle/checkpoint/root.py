@@ -13,7 +13,6 @@ from tensorbundle.checkpoint.adapters import (
     Container,
     Saved,
     Tensors,
-    is_stateless,
 )
 from tensorbundle.checkpoint.containers import ModuleContainer
 from tensorbundle.object_graph import Attribute
@@ -28,8 +27,13 @@ class OwnRoot(ModuleContainer):
         super().__init__(obj)
         self._objects = objects
 
-    def children(self) -> Children:
-        return [(n, v) for n, v in self._objects().items() if not is_stateless(v)]
+    def _attributes(self) -> dict[str, Any]:
+        return self._objects()
+
+    @property
+    def empty(self) -> set[str]:
+        """The attributes that are ``None``."""
+        return {name for name, value in self._objects().items() if value is None}
 
     def replace(self, changes: dict[str, Any]) -> Any:
         for name, value in changes.items():
@@ -57,7 +61,8 @@ class ForeignRoot(Container):
         return children.get(name) if found is None else found
 
     def missing_child(self, name: str, saved: Saved) -> Any:
-        return self._whole.missing_child(name, saved)
+        found = self._whole.missing_child(name, saved)
+        return self._own.missing_child(name, saved) if found is None else found
 
     def defer(
         self, name: str, restore: Callable[[Any], None], again: Callable[[], None]
@@ -82,9 +87,10 @@ class ForeignRoot(Container):
         return lambda: [take_back() for take_back in undo]
 
     def _parts(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
-        held = {name for name, _ in self._whole.children()}
+        held = {name for name, _ in self._own.children()} | self._own.empty
+        mine = held - {name for name, _ in self._whole.children()}
         names = list(names)
-        return [n for n in names if n not in held], [n for n in names if n in held]
+        return [n for n in names if n in mine], [n for n in names if n not in mine]
 
     # The rest is the root's own.
 

@@ -21,9 +21,10 @@ from tensorbundle.checkpoint.adapters import (
 )
 from tensorbundle.checkpoint.containers import (
     MappingContainer,
+    NewDict,
     StateDictContainer,
-    new_state,
 )
+from tensorbundle.checkpoint.leaves import NewLeaf
 from tensorbundle.frameworks.torch.staging import is_elsewhere
 from tensorbundle.frameworks.torch.views import as_tensor, as_view
 
@@ -135,7 +136,11 @@ class _States(Container):
     def missing_child(self, name: str, saved: Saved) -> Any:
         if not name.isdigit() or int(name) >= len(self._parameters):
             return None
-        return new_state(saved, functools.partial(_as_state, self._parameters[int(name)]))
+        below = saved.children()
+        if not below or not all(child.is_leaf for child in below.values()):
+            return None  # lists and the like, as of LBFGS: what they were is not known
+        make = functools.partial(_as_state, self._parameters[int(name)])
+        return NewDict({name: NewLeaf(make) for name in below})
 
     def replace(self, changes: dict[str, Any]) -> Any:
         for name, value in changes.items():
