@@ -280,6 +280,42 @@ def test_an_optimizer_that_is_not_built_is_built_by_a_restore(backends, tmp_path
         backend.finish()
 
 
+def test_optimizers_of_every_kind_are_built(backends, tmp_path):
+    for name, backend in backends.items():
+        backend.begin(
+            """
+            of = keras.optimizers
+            decay = of.schedules.ExponentialDecay(0.1, 2, 0.9)
+            for number, make_optimizer in enumerate([
+                lambda: of.SGD(0.01, momentum=0.9),
+                lambda: of.SGD(decay),
+                lambda: of.Adam(0.01, gradient_accumulation_steps=2),
+                lambda: of.Adafactor(0.01),
+                lambda: of.LossScaleOptimizer(of.Adam(0.01)),
+            ]):
+                def whole():
+                    layers = [keras.layers.Input((3,)), keras.layers.Dense(2)]
+                    model = keras.Sequential(layers)
+                    model.optimizer = make_optimizer()
+                    return model
+
+                model, resumed = whole(), whole()
+                model.optimizer.build(model.trainable_variables)
+                for variable in model.optimizer.variables:
+                    variable.assign(variable + 3)
+                path = tb.Checkpoint(model=model).write(sys.argv[1] + str(number))
+                tb.Checkpoint(model=resumed).read(path).assert_consumed()
+                found = resumed.optimizer.variables
+                assert len(found) == len(model.optimizer.variables), number
+                for one, other in zip(found, model.optimizer.variables):
+                    assert (np.array(one) == np.array(other)).all(), one.path
+            """,
+            str(tmp_path / name),
+        )
+    for backend in backends.values():
+        backend.finish()
+
+
 def test_an_optimizer_that_cannot_be_built_is_told_of(backends, tmp_path):
     for name, backend in backends.items():
         backend.begin(

@@ -7,6 +7,7 @@ loaded by Keras. A restore comes before the first step, and does as Keras's load
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -90,11 +91,14 @@ def _saved_shapes(saved: Saved) -> list[Shape | None]:
 
 def _shapes_for(optimizer: Any, variables: list[Any], saved: Saved) -> list[Shape] | None:
     """Tell what an optimizer would make for variables; ``None`` if a copy cannot be made."""
-    try:
-        twin = type(optimizer).from_config(optimizer.get_config())
-        with keras.StatelessScope(initialize_variables=False):  # shapes, no memory
-            twin.build(list(variables))
-    except (AttributeError, NotImplementedError, TypeError, ValueError):
-        return None
-    made = twin.variables if _list_of(saved) == "vars" else twin._variables
-    return [tuple(variable.shape) for variable in made]
+    # In the scope variables take no memory; a few optimizers make some that it refuses.
+    for scope in (keras.StatelessScope(initialize_variables=False), nullcontext()):
+        try:
+            twin = type(optimizer).from_config(optimizer.get_config())
+            with scope:
+                twin.build(list(variables))
+        except (AttributeError, NotImplementedError, TypeError, ValueError):
+            continue
+        made = twin.variables if _list_of(saved) == "vars" else twin._variables
+        return [tuple(variable.shape) for variable in made]
+    return None
