@@ -177,7 +177,7 @@ def test_every_command_takes_a_path_as_it_is(place, capsys):
     assert found["output"] == third
     assert told(capsys, "rename", third, "s/mine/own/")["renamed"] == [["mine", "own"]]
     assert told(capsys, "diff", place, third, "--values")["same"]
-    merged = told(capsys, "merge", again, place, "--delete-sources")
+    merged = told(capsys, "merge", again, place, "--delete-sources", "--overwrite")
     assert merged["remains"] == []
     assert not os.path.exists(place + ".index")
     for path in again, third:
