@@ -311,7 +311,9 @@ def test_numbers_and_text_go_where_none_or_nothing_stands(prefix, either_way):
     assert (root.first, checkpoint.second) == (1, 2)
 
 
-@pytest.mark.parametrize("value", [np.ones(2), [1, 2], {3: 4}, (1, 2), {"a": [1]}], ids=str)
+@pytest.mark.parametrize(
+    "value", [np.ones(2), [1, 2], {3: 4}, {-3: 4}, (1, 2), {"a": [1]}], ids=str
+)
 def test_what_cannot_be_made_anew_exactly_waits_and_is_told(prefix, value):
     path = tb.Checkpoint(all={"best": value, "by": {"x": value}}).write(prefix)
     found = {"best": None, "by": {}}
@@ -323,6 +325,17 @@ def test_what_cannot_be_made_anew_exactly_waits_and_is_told(prefix, value):
     found["best"] = copy.deepcopy(value)
     found["by"]["x"] = copy.deepcopy(value)
     status.assert_consumed()
+
+
+def test_odd_names_are_no_places_in_lists(prefix):
+    odd = ["²", "01", "-1", "9" * 5000, "8" * 15, "+1", " 1"]
+    path = tb.Checkpoint(all=dict.fromkeys(odd, 1)).write(prefix)
+    for found in ([], [None, None], (None, None)):
+        before = copy.copy(found)
+        checkpoint = tb.Checkpoint(all=found)
+        status = checkpoint.read(path)
+        assert checkpoint.all == before
+        assert len(status.report().unexpected) == len(odd)
 
 
 def test_what_was_lengthened_is_shortened_where_the_restore_fails(prefix):

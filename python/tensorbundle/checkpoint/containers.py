@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -66,6 +67,11 @@ _EXTENDED = (dict, OrderedDict, defaultdict, list, deque)
 _MOST_ADDED = 1 << 24
 
 
+def _number_of(name: str) -> int | None:
+    """Give the integer that has a name; ``None`` if none has."""
+    return int(name) if re.fullmatch("0|-?[1-9][0-9]{0,18}", name) else None
+
+
 class MappingContainer(Container):
     """A mapping that can be written to."""
 
@@ -75,13 +81,13 @@ class MappingContainer(Container):
         return [(n, items[k]) for n, k in names_of(items) if not is_stateless(items[k])]
 
     def missing_child(self, name: str, saved: Saved) -> Any:
-        items = dict(self.obj)
-        held = dict(names_of(items))
-        if name in held:
-            return plain_value(saved) if items[held[name]] is None else None
+        number = _number_of(name)
+        for key in (name, number):
+            if key is not None and key in self.obj:
+                return plain_value(saved) if self.obj[key] is None else None
         # A name of digits may have been a number.
-        is_key = all(isinstance(k, str) for k in items) and not name.isdigit()
-        return plain_value(saved) if is_key and type(self.obj) in _EXTENDED else None
+        is_text = number is None and type(self.obj) in _EXTENDED
+        return plain_value(saved) if is_text else None
 
     def replace(self, changes: dict[str, Any]) -> Any:
         keys = dict(names_of(dict(self.obj)))
@@ -108,12 +114,13 @@ class SequenceContainer(Container):
         return [(str(i), v) for i, v in enumerate(list(self.obj)) if not is_stateless(v)]
 
     def missing_child(self, name: str, saved: Saved) -> Any:
-        if not name.isdigit() or str(int(name)) != name:
+        number = _number_of(name)
+        if number is None or number < 0:
             return None
-        if int(name) < len(self.obj):
-            return plain_value(saved) if self.obj[int(name)] is None else None
+        if number < len(self.obj):
+            return plain_value(saved) if self.obj[number] is None else None
         most = getattr(self.obj, "maxlen", None)
-        has_room = int(name) < (_MOST_ADDED if most is None else most)
+        has_room = number < (_MOST_ADDED if most is None else most)
         return plain_value(saved) if has_room and type(self.obj) in _EXTENDED else None
 
     def replace(self, changes: dict[str, Any]) -> Any:
@@ -147,8 +154,9 @@ class TupleContainer(Container):
         return [(str(i), v) for i, v in enumerate(self.obj) if not is_stateless(v)]
 
     def missing_child(self, name: str, saved: Saved) -> Any:
-        is_place = name.isdigit() and int(name) < len(self.obj)
-        return plain_value(saved) if is_place and self.obj[int(name)] is None else None
+        number = _number_of(name)
+        is_place = number is not None and 0 <= number < len(self.obj)
+        return plain_value(saved) if is_place and self.obj[number] is None else None
 
     def replace(self, changes: dict[str, Any]) -> Any:
         values = list(self.obj)
@@ -316,7 +324,7 @@ def plain_value(saved: Saved) -> Adapter | None:
     found = {name: plain_value(child) for name, child in saved.children().items()}
     below = {name: child for name, child in found.items() if child is not None}
     is_dict = len(below) == len(found) > 0 and not saved.node.attributes
-    if not is_dict or any(name.isdigit() for name in found):
+    if not is_dict or any(_number_of(name) is not None for name in found):
         return None
     return NewDict(below)
 
