@@ -244,15 +244,16 @@ def as_view(value: Any) -> View:
         return View(_from_scalar(value))
     if hasattr(value, "__array_interface__") or hasattr(value, "__array__"):
         return View(np.asarray(value))
+    refusal = f"cannot save a {type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, (list, tuple, set, frozenset)) or value is None:
         raise TypeError(
-            f"cannot save a {type(value).__name__}: a checkpoint of names holds arrays only; "
-            "tensorbundle.torch.save and tensorbundle.jax.save keep lists and None around "
-            "them, as in an optimizer's state_dict(), and tensorbundle.Checkpoint objects"
+            f"{refusal}: a checkpoint of names holds arrays only; tensorbundle.torch.save and "
+            "tensorbundle.jax.save keep lists and None around them, as in an optimizer's "
+            "state_dict(), and tensorbundle.Checkpoint objects"
         )
     raise TypeError(
-        f"cannot save a {type(value).__module__}.{type(value).__qualname__}; "
-        "give a NumPy array, a torch, TensorFlow or JAX tensor, a number or a string"
+        f"{refusal}; give a NumPy array, a torch, TensorFlow or JAX tensor, a number or a "
+        "string"
     )
 
 
