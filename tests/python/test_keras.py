@@ -208,6 +208,27 @@ def test_names_are_the_same_under_every_backend_and_tensorflow_reads_them(tf, tr
     assert reader.get_tensor("layers/dense_1/vars/0").shape == (3, 1)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_savers_and_warm_starts_see_the_variables_of_keras(backends, tmp_path, backend):
+    backends[backend].begin(
+        """
+        def small():
+            layers = [keras.Input((3,)), keras.layers.Dense(2, name="dense")]
+            return keras.Sequential(layers, name="net")
+
+        model, other, third = small(), small(), small()
+        path = tb.Saver(model).save(None, sys.argv[1])
+        assert set(tb.open(path)) == {v.path for v in model.variables}, list(tb.open(path))
+        tb.Saver(other).restore(path)
+        tb.init_from_checkpoint(path, {"/": "/"}, target=third)
+        for own in (other, third):
+            assert (own.predict(x, verbose=0) == model.predict(x, verbose=0)).all()
+        """,
+        str(tmp_path / "run"),
+    )
+    backends[backend].finish()
+
+
 # ---- In the graph of a tb.Checkpoint --------------------------------------------------------
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 __all__ = ["first_answer"]
 
-_NAMES = ("torch", "jax", "keras", "tensorflow")
+# Keras first: under torch its layers are modules of torch, too, with each variable twice.
+_NAMES = ("keras", "torch", "jax", "tensorflow")
 
 
 def first_answer(function: str, value: Any, names: Sequence[str] = _NAMES) -> Any:
