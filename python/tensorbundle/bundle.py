@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
@@ -12,7 +13,7 @@ import numpy as np
 
 from tensorbundle import dtypes, reading
 from tensorbundle.mapping import Mmap, Prefetch, map_options
-from tensorbundle.paths import open_core
+from tensorbundle.paths import absolute, open_core
 from tensorbundle.reports import VerifyReport
 from tensorbundle.slices import Box
 from tensorbundle.verification import verify_tensors
@@ -58,6 +59,10 @@ class Bundle(Mapping[str, Array]):
     taken, and read-only as well. Iteration is in the order of the index: by the bytes of
     the names.
 
+    A pickled bundle, or a copied one, is its path, made absolute when it was opened, and the
+    options of `open`: it is opened anew where it is unpickled, as by the workers of a
+    ``DataLoader``, and is what lies there then. A closed one cannot be pickled.
+
     Threads: any thread may use any method.
     """
 
@@ -71,6 +76,10 @@ class Bundle(Mapping[str, Array]):
     ) -> None:
         self._prefix = os.fspath(prefix)
         self._how = map_options(mmap, prefetch)
+        path = os.fsdecode(absolute(self._prefix))
+        self._reopened_by = functools.partial(
+            type(self), path, mmap=mmap, prefetch=prefetch, verify=verify
+        )
         self._core: Any = open_core(self._prefix)
         self._verify = bool(verify)
         self._verified: set[str] = set()
@@ -108,6 +117,10 @@ class Bundle(Mapping[str, Array]):
     # A bundle equals itself only: comparing mappings would compare arrays.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._opened()
+        return self._reopened_by, ()
 
     def __repr__(self) -> str:
         state = "closed" if self._core is None else f"{len(self)} tensors"

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import collections.abc
+import concurrent.futures
+import copy
+import multiprocessing
+import os
+import pickle
 import threading
 
 import numpy as np
@@ -101,6 +106,30 @@ def test_a_closed_bundle_refuses_but_its_arrays_live(saved):
         with pytest.raises(ValueError, match="closed"):
             use()
     bundle.close()
+
+
+def test_a_pickled_bundle_is_opened_anew_with_its_options(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(os.path.dirname(saved))
+    with tb.open(os.path.basename(saved), mmap=False, verify=True) as bundle:
+        text = pickle.dumps(bundle)
+        monkeypatch.chdir(tmp_path)
+        found = pickle.loads(text)
+        assert found.prefix == saved and list(found) == list(bundle)
+        for name, array in found.items():
+            assert_same(array, bundle[name])
+        twin = copy.copy(bundle)
+    flip_byte(data_file(saved), found.entry("a").offset)
+    with pytest.raises(tb.CorruptionError):  # verify=True
+        twin["a"]
+    with pytest.raises(ValueError, match="is closed"):
+        pickle.dumps(bundle)
+
+
+def test_a_process_that_is_spawned_gets_a_bundle(saved):
+    with tb.open(saved) as bundle:
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+            assert pool.submit(sorted, bundle).result() == sorted(bundle)
 
 
 def test_any_thread_may_use_a_bundle(saved):
