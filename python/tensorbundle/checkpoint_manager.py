@@ -80,7 +80,8 @@ class CheckpointManager:
         Called with the prefix of each new checkpoint, when it is durable and recorded; of a
         save in the background on the thread that writes it, as the functions of `policy`.
     save_options
-        What else `tensorbundle.save` takes, where the manager calls it.
+        What else `tensorbundle.save` takes, for values and for a `Checkpoint`; other objects
+        write themselves, and have options of their own.
         ``durability="none"`` holds for the state file, too.
     saver
         What saves with ``blocking=False``: an `AsyncSaver` of your own, to bound its memory

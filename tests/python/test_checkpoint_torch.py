@@ -108,6 +108,17 @@ def test_a_state_of_lists_is_told_and_not_made_of_dicts(torch, prefix):
     target.step(loss)  # as a new one
 
 
+def test_a_state_of_dicts_is_made_as_it_was(torch, prefix):
+    weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    saved, target = (torch.optim.SGD([w], lr=0.1) for w in weights)
+    saved.state[weights[0]] = {"factors": {"left": torch.eye(2), "right": torch.ones(3)}}
+    path = tb.Checkpoint(o=saved).write(prefix)
+    tb.Checkpoint(o=target).read(path).assert_consumed()
+    factors = target.state[weights[1]]["factors"]
+    assert torch.equal(factors["left"], torch.eye(2))
+    assert torch.equal(factors["right"], torch.ones(3))
+
+
 def test_extra_state_goes_with_its_module(torch, prefix):
     class Extra(torch.nn.Module):
         def __init__(self, extra):

@@ -29,7 +29,6 @@ __all__ = [
     "MappingContainer",
     "ModuleContainer",
     "NamedTupleContainer",
-    "NewDict",
     "SequenceContainer",
     "StateDictContainer",
     "TupleContainer",
@@ -313,23 +312,30 @@ def _copied(value: Any) -> Adapter:
     )
 
 
-def plain_value(saved: Saved) -> Adapter | None:
+def _plain_leaf(saved: Saved) -> Adapter | None:
+    return NewLeaf(_plain) if saved.shape == () else None
+
+
+def plain_value(
+    saved: Saved, leaf: Callable[[Saved], Adapter | None] = _plain_leaf
+) -> Adapter | None:
     """Make what stands for a number, text, or a dict of these, that is not there yet.
 
     ``None`` for anything else, of which the checkpoint does not say what it was: an array may
-    have been a tensor of any framework, numbered parts a list, a tuple or a dict.
+    have been a tensor of any framework, numbered parts a list, a tuple or a dict. Who knows
+    what a tensor was gives `leaf`, which makes what stands for one.
     """
     if saved.is_leaf:
-        return NewLeaf(_plain) if saved.shape == () else None
-    found = {name: plain_value(child) for name, child in saved.children().items()}
+        return leaf(saved)
+    found = {name: plain_value(child, leaf) for name, child in saved.children().items()}
     below = {name: child for name, child in found.items() if child is not None}
     is_dict = len(below) == len(found) > 0 and not saved.node.attributes
     if not is_dict or any(_number_of(name) is not None for name in found):
         return None
-    return NewDict(below)
+    return _NewDict(below)
 
 
-class NewDict(Container):
+class _NewDict(Container):
     """A dict that is not there yet."""
 
     shared = False

@@ -21,8 +21,8 @@ from tensorbundle.checkpoint.adapters import (
 )
 from tensorbundle.checkpoint.containers import (
     MappingContainer,
-    NewDict,
     StateDictContainer,
+    plain_value,
 )
 from tensorbundle.checkpoint.leaves import NewLeaf
 from tensorbundle.frameworks.torch.staging import is_elsewhere
@@ -136,11 +136,11 @@ class _States(Container):
     def missing_child(self, name: str, saved: Saved) -> Any:
         if not name.isdigit() or int(name) >= len(self._parameters):
             return None
-        below = saved.children()
-        if not below or not all(child.is_leaf for child in below.values()):
-            return None  # lists and the like, as of LBFGS: what they were is not known
+        if saved.is_leaf:
+            return None
         make = functools.partial(_as_state, self._parameters[int(name)])
-        return NewDict({name: NewLeaf(make) for name in below})
+        # Of lists, as LBFGS keeps them, the checkpoint does not say that they were some.
+        return plain_value(saved, lambda leaf: NewLeaf(make))
 
     def replace(self, changes: dict[str, Any]) -> Any:
         for name, value in changes.items():
