@@ -24,6 +24,7 @@ from tensorbundle.manager_options import (
 )
 from tensorbundle.metrics_file import as_numbers
 from tensorbundle.numbered_saves import NumberedSaves
+from tensorbundle.paths import check_home
 from tensorbundle.preservation import BestN, Policy, plain_policies, ranked
 from tensorbundle.recycling import check_recycle, spare_files
 from tensorbundle.reports import SaveReport
@@ -98,7 +99,8 @@ class CheckpointManager:
     Raises
     ------
     ValueError
-        An option is out of range, or misses another.
+        An option is out of range, or misses another; or `directory` begins with ``~``, which
+        only shells expand.
     TypeError
         `checkpoint` is nothing that can be saved, or not incrementally; or an argument is of
         another kind than is said here, or not among those of `tensorbundle.save`.
@@ -144,6 +146,7 @@ class CheckpointManager:
     ) -> None:
         if not checkpoint_name or "/" in checkpoint_name:
             raise ValueError(f"checkpoint_name must be a file's name, not {checkpoint_name!r}")
+        check_home(directory)
         options = as_save_options(save_options)
         check_flag("incremental", incremental)
         check_flag("recycle", recycle)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from tensorbundle.core import _core
-from tensorbundle.paths import absolute, explain_missing
+from tensorbundle.paths import absolute, absolute_to_save, explain_missing
 from tensorbundle.reports import MergeReport
 from tensorbundle.transfer_options import check_threads
 
@@ -91,7 +91,7 @@ def merge(
     try:
         report = _core.merge(
             [absolute(prefix) for prefix in sources],
-            absolute(os.fspath(destination)),
+            absolute_to_save(os.fspath(destination)),
             delete_sources=delete_sources,
             allow_missing=allow_missing,
             num_threads=count,

@@ -9,7 +9,7 @@ from tensorbundle.errors import CorruptionError, UnsupportedError
 from tensorbundle.foreign_files import what_directory, what_file
 from tensorbundle.v1_files import v1_files
 
-__all__ = ["absolute", "explain_missing", "open_core"]
+__all__ = ["absolute", "absolute_to_save", "check_home", "explain_missing", "open_core"]
 
 
 def _checked(path: str | bytes) -> bytes:
@@ -25,6 +25,35 @@ def _checked(path: str | bytes) -> bytes:
 def absolute(prefix: str | bytes) -> bytes:
     """Check a prefix; give the core's form of it, proof against a later chdir."""
     return os.path.join(os.getcwdb(), _checked(prefix))
+
+
+def absolute_to_save(prefix: str | bytes) -> bytes:
+    """Give the core's form of a prefix to save at, as `absolute`; refuse as `check_home`."""
+    checked = absolute(prefix)
+    check_home(prefix)
+    return checked
+
+
+def check_home(path: str | bytes | os.PathLike[str]) -> None:
+    """Refuse a path that would make a directory of the name ``~``, as only shells expand it.
+
+    Raises
+    ------
+    ValueError
+        It begins with ``~`` or ``~user``, and there is no such directory.
+    """
+    text = os.fsdecode(path)
+    if _is_of_home(text):
+        raise ValueError(
+            f"{text!r} is at home for shells only, and no directory here has that name: "
+            f"give os.path.expanduser({text!r})"
+        )
+
+
+def _is_of_home(path: str) -> bool:
+    first, slash, _ = path.partition("/")
+    is_path = bool(slash) or path == "~"  # and no name of a file, as ~ckpt
+    return is_path and os.path.expanduser(first) != first and not os.path.isdir(first)
 
 
 def open_core(prefix: str, backend: str = "auto") -> _core.Bundle:
@@ -93,4 +122,6 @@ def _hint(prefix: str) -> str | None:
         if told is not None:
             return f"{prefix!r} is {told}"
         return f"{prefix!r} is a directory; latest_checkpoint() finds the newest prefix in it"
+    if _is_of_home(prefix):
+        return f"only shells expand '~': give os.path.expanduser({prefix!r})"
     return None

@@ -10,7 +10,7 @@ from typing import Any
 from tensorbundle.core import _core
 from tensorbundle.errors import DuplicateTensorError, MissingTensorError, UnsupportedError
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
-from tensorbundle.paths import absolute, open_core
+from tensorbundle.paths import absolute, absolute_to_save, open_core
 from tensorbundle.transfer_options import check_threads
 
 __all__ = ["RenameReport", "rename"]
@@ -138,7 +138,7 @@ def rename(
     _check(existing, renamed, path)
     lost = _known_to_objects(core, path, renamed)
     target = None if output is None else os.fspath(output)
-    destination = b"" if target is None else absolute(target)
+    destination = b"" if target is None else absolute_to_save(target)
     adopted = {}
     if (renamed or destination) and not dry_run:
         adopted = _core.rename(

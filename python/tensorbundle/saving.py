@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tensorbundle import tensors as _tensors
 from tensorbundle.config import Config, settings
 from tensorbundle.core import _core
-from tensorbundle.paths import absolute
+from tensorbundle.paths import absolute, absolute_to_save
 from tensorbundle.reports import SaveReport
 from tensorbundle.transfer_options import (
     check_backend,
@@ -169,7 +169,8 @@ def save(
     TypeError
         A value is no dense tensor in host memory, or the format lacks its dtype.
     ValueError
-        A name is empty or given twice; an option is out of range. Nothing was touched.
+        A name is empty or given twice; an option is out of range; or `prefix` begins with
+        ``~``, which only shells expand. Nothing was touched.
     LockedError
         Another save of this prefix is under way.
     UnsupportedError
@@ -279,7 +280,7 @@ def prepare(
     )  # fmt: skip
     gathered = _tensors.gather(tensors)
     path = os.fspath(prefix)
-    options["prefix"] = absolute(path)
+    options["prefix"] = absolute_to_save(path)
     options["previous"] = _previous(path, incremental, options["snapshot"])
     if spares is not None:
         options["spares"] = spares

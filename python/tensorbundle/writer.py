@@ -14,7 +14,7 @@ from tensorbundle import tensors as _tensors
 from tensorbundle.config import Config
 from tensorbundle.core import _core
 from tensorbundle.partitioned import as_sizes
-from tensorbundle.paths import absolute
+from tensorbundle.paths import absolute_to_save
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import write_options
 
@@ -91,7 +91,9 @@ class Writer:
         self._prefix = os.fspath(prefix)
         self._durability = durability
         self._process = os.getpid()
-        self._core = _core.Writer(absolute(self._prefix), partial=bool(partial), **options)
+        self._core = _core.Writer(
+            absolute_to_save(self._prefix), partial=bool(partial), **options
+        )
 
     @property
     def prefix(self) -> str:

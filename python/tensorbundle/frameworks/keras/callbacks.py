@@ -15,6 +15,7 @@ from tensorbundle.checkpoint_manager import CheckpointManager
 from tensorbundle.errors import BundleError, RestoreMismatchError
 from tensorbundle.frameworks.keras.weights import load_into, save_weights, weights_of
 from tensorbundle.loading import load
+from tensorbundle.paths import check_home
 from tensorbundle.reports import SaveReport
 from tensorbundle.save_options import check_save_options
 
@@ -63,6 +64,7 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         check_save_options(options, "ModelCheckpoint", also=("blocking",))
+        check_home(filepath)
         # Keras asks for an extension, which a prefix has not.
         super().__init__(
             "model.keras", monitor, verbose, save_best_only, False, mode, save_freq,
@@ -129,6 +131,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         check_save_options(options, "BackupAndRestore")
+        check_home(backup_dir)
         super().__init__(
             os.fspath(backup_dir), save_freq, double_checkpoint, delete_checkpoint
         )
