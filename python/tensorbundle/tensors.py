@@ -165,9 +165,9 @@ def _enter(tensors: Mapping[Any, Any], outer: list[int]) -> None:
 
 
 def _as_name(key: Any) -> str | bytes:
-    if not isinstance(key, (str, bytes, int)):
+    if not isinstance(key, (str, bytes, int, np.integer)):
         raise TypeError(f"a tensor's name must be str, not {type(key).__name__}: {key!r}")
-    return str(key) if isinstance(key, int) else key
+    return key if isinstance(key, (str, bytes)) else str(key)
 
 
 def _joined(first: str | bytes, second: str | bytes) -> str | bytes:

@@ -62,6 +62,11 @@ def test_who_saves_lists_and_none_is_told(tmp_path, value):
     assert_refused(tmp_path, tensors, TypeError, told)
 
 
+def test_integers_of_any_kind_are_names(prefix):
+    tb.save(prefix, {"a": {key: np.ones(1) for key in (1, np.int64(2), np.uint8(3), False)}})
+    assert tb.load(prefix).keys() == {"a/1", "a/2", "a/3", "a/False"}
+
+
 def test_a_refused_save_leaves_the_old_checkpoint(prefix):
     tb.save(prefix, {"a": 1})
     with pytest.raises(TypeError):
