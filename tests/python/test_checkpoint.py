@@ -521,6 +521,14 @@ def test_missing_names_are_told_with_close_ones(prefix):
         status.assert_existing_objects_matched()
 
 
+def test_names_that_only_end_alike_are_not_told(prefix):
+    path = tb.Checkpoint(model={"kernel": np.ones(2)}).write(prefix)
+    status = tb.Checkpoint(counter=np.zeros(2)).read(path)
+    with pytest.raises(AssertionError) as caught:
+        status.assert_existing_objects_matched()
+    assert "did you mean" not in str(caught.value)
+
+
 def test_a_trivial_match_is_told(prefix):
     path = tb.Checkpoint(a=1).write(prefix)
     with pytest.raises(tb.UnmatchedError, match="nothing but the root"):

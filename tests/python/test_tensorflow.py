@@ -530,3 +530,10 @@ def test_preemption_handlers_take_them(tf, tbtf, tmp_path):
     with tbtf.CheckpointManager(checkpoint, str(tmp_path), max_to_keep=1) as manager:
         handler = tf.distribute.experimental.PreemptionCheckpointHandler(resolver, manager)
         assert handler is not None
+
+
+def test_a_path_at_home_makes_no_directory(tf, tbtf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="expanduser"):
+        tbtf.Checkpoint(v=tf.Variable(1.0)).save("~/x/c")
+    assert list(tmp_path.iterdir()) == []

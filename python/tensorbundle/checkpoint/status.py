@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 from collections.abc import Callable
 
 from tensorbundle.checkpoint.adapters import Adapter
 from tensorbundle.checkpoint.restoring import Restoration
 from tensorbundle.checkpoint.walk import LiveNode, walk
+from tensorbundle.close_names import close_names
 from tensorbundle.errors import UnmatchedError
 
 __all__ = ["RestoreReport", "RestoreStatus"]
@@ -17,7 +17,6 @@ __all__ = ["RestoreReport", "RestoreStatus"]
 _LOG = logging.getLogger("tensorbundle")
 
 _MOST_SHOWN = 10
-_MOST_COMPARED = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _told(report: RestoreReport, missing: tuple[str, ...], unexpected: tuple[str
     if missing:
         lines.append(f"not in the checkpoint ({len(missing)}):")
         for key in missing[:_MOST_SHOWN]:
-            close = difflib.get_close_matches(key, report.unexpected[:_MOST_COMPARED], n=3)
+            close = close_names(key, report.unexpected)
             hint = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
             lines.append(f"  {key}{hint}")
     if unexpected:

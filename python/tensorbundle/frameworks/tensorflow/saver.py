@@ -27,6 +27,7 @@ from tensorbundle.frameworks.tensorflow.restoring import restore
 from tensorbundle.frameworks.tensorflow.stored_tensors import StoredTensors, local_path
 from tensorbundle.frameworks.tensorflow.structure import Structure
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
+from tensorbundle.paths import check_home
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
 
@@ -108,6 +109,7 @@ class Saver(tf_checkpoint.TrackableSaver):  # type: ignore[misc]
             saving = self._gather()
         except NeedsTensorFlowError:
             return None
+        check_home(path)  # before a directory is made
         if os.path.dirname(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
         tensors = {**saving.tensors, OBJECT_GRAPH_KEY: saving.graph}
