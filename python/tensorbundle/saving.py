@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tensorbundle import tensors as _tensors
 from tensorbundle.config import Config, settings
 from tensorbundle.core import _core
+from tensorbundle.directories import make_directories
 from tensorbundle.paths import absolute, absolute_to_save
 from tensorbundle.reports import SaveReport
 from tensorbundle.transfer_options import (
@@ -231,6 +232,12 @@ class PendingSave:
     checkpoint is durable, or has failed."""
     is_stable: bool = False
     """Whether the tensors keep their values whatever the caller does: no copy is needed."""
+
+    def make_directory(self) -> None:
+        """Make the directories that are missing above the prefix, as durable as the save."""
+        directory = os.path.dirname(self.prefix)
+        if directory:
+            make_directories(directory, durable=self.durability == "full")
 
     def run(
         self,

@@ -23,7 +23,6 @@ from tensorbundle.checkpoint.root import ForeignRoot, OwnRoot
 from tensorbundle.checkpoint.status import RestoreStatus
 from tensorbundle.checkpoint.walk import gather
 from tensorbundle.checkpoint_state import update_checkpoint_state
-from tensorbundle.directories import make_directories
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
@@ -228,9 +227,7 @@ class Checkpoint(Module):
         options: dict[str, Any],
     ) -> str | SaveHandle:
         pending = replace(self.prepare(path, **options), within=within)
-        directory = os.path.dirname(path)
-        if directory:
-            make_directories(directory, durable=pending.durability == "full")
+        pending.make_directory()
         if not blocking:
             return self._background.start(pending, undo)
         object.__setattr__(self, "save_report", pending.run())

@@ -27,7 +27,6 @@ from tensorbundle.frameworks.tensorflow.restoring import restore
 from tensorbundle.frameworks.tensorflow.stored_tensors import StoredTensors, local_path
 from tensorbundle.frameworks.tensorflow.structure import Structure
 from tensorbundle.object_graph import OBJECT_GRAPH_KEY
-from tensorbundle.paths import check_home
 from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
 
@@ -109,11 +108,9 @@ class Saver(tf_checkpoint.TrackableSaver):  # type: ignore[misc]
             saving = self._gather()
         except NeedsTensorFlowError:
             return None
-        check_home(path)  # before a directory is made
-        if os.path.dirname(path):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
         tensors = {**saving.tensors, OBJECT_GRAPH_KEY: saving.graph}
         made = prepare(path, tensors, **self.how)
+        made.make_directory()
         plain = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
         return _Pending(**{**plain, "is_stable": True}, saver=self, path=os.fspath(given))
 
