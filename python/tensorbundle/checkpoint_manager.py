@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Literal, overload
 
 from tensorbundle.async_saving import AsyncSaver, SaveHandle
-from tensorbundle.incremental import check_incremental, incremental_options
-from tensorbundle.managed_state import managed_state, warn_of_rest
+from tensorbundle.incremental import incremental_options
+from tensorbundle.managed_state import managed_state, refuse_own_writer, warn_of_rest
 from tensorbundle.manager_options import (
     as_callbacks,
     as_number,
@@ -26,12 +26,15 @@ from tensorbundle.metrics_file import as_numbers
 from tensorbundle.numbered_saves import NumberedSaves
 from tensorbundle.paths import check_home
 from tensorbundle.preservation import BestN, Policy, plain_policies, ranked
-from tensorbundle.recycling import check_recycle, spare_files
+from tensorbundle.recycling import spare_files
 from tensorbundle.reports import SaveReport
 from tensorbundle.rotation import Rotation
 from tensorbundle.step_interval import StepInterval
 
 __all__ = ["CheckpointManager"]
+
+# What objects do not do that only their own code can save.
+_NOT_INCREMENTAL = "and not incrementally"
 
 
 class CheckpointManager:
@@ -154,9 +157,9 @@ class CheckpointManager:
         check_saver(saver)
         callbacks = as_callbacks(callbacks)
         if incremental:
-            check_incremental(checkpoint)
+            refuse_own_writer(checkpoint, _NOT_INCREMENTAL)
         if recycle:
-            check_recycle(checkpoint)
+            refuse_own_writer(checkpoint, "and always new files")
         spares = spare_files(self, recycle)
         self._incremental = incremental
         self._checkpoint = checkpoint
@@ -328,7 +331,7 @@ class CheckpointManager:
             return None
         measured = self._measured(metrics)
         if incremental:
-            check_incremental(self._checkpoint)
+            refuse_own_writer(self._checkpoint, _NOT_INCREMENTAL)
         self._saves.settle()
         if self._incremental if incremental is None else incremental:
             options = incremental_options(options, self.latest_checkpoint)

@@ -5,24 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tensorbundle.managed_state import writes_itself
-
-__all__ = ["check_incremental", "incremental_options"]
-
-
-def check_incremental(checkpoint: Any) -> None:
-    """Refuse what writes itself: only this library's saves share data files.
-
-    Raises
-    ------
-    TypeError
-        It has ``write`` and ``restore`` of its own, and is no `tensorbundle.Checkpoint`.
-    """
-    if writes_itself(checkpoint):
-        raise TypeError(
-            f"a {type(checkpoint).__qualname__} writes itself, and not incrementally; "
-            "put its objects into a tensorbundle.Checkpoint"
-        )
+__all__ = ["incremental_options"]
 
 
 def incremental_options(options: Any, latest: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tensorbundle.reports import SaveReport
 from tensorbundle.saving import PendingSave, prepare
 from tensorbundle.variables import lasting, named_variables, variables_of
 
-__all__ = ["ManagedState", "managed_state", "warn_of_rest", "writes_itself"]
+__all__ = ["ManagedState", "managed_state", "refuse_own_writer", "warn_of_rest"]
 
 
 class ManagedState:
@@ -83,10 +83,20 @@ def warn_of_rest(restored: Any) -> None:
         warn()
 
 
-def writes_itself(checkpoint: Any) -> bool:
-    """Tell whether nobody but the object's own code can save it."""
+def refuse_own_writer(checkpoint: Any, how: str) -> None:
+    """Refuse what nobody but its own code can save; `how` tells what that code does not do.
+
+    Raises
+    ------
+    TypeError
+        It has ``write`` and ``restore`` of its own, and is no `tensorbundle.Checkpoint`.
+    """
     writes = callable(getattr(checkpoint, "write", None))
-    return writes and not callable(getattr(checkpoint, "prepare", None))
+    if writes and not callable(getattr(checkpoint, "prepare", None)):
+        raise TypeError(
+            f"a {type(checkpoint).__qualname__} writes itself, {how}; "
+            "put its objects into a tensorbundle.Checkpoint"
+        )
 
 
 class _Object(ManagedState):
@@ -121,21 +131,16 @@ class _Object(ManagedState):
     ) -> SaveReport | None:
         if options is not None and not isinstance(options, Mapping):
             options = {"options": options}  # tf.train.CheckpointOptions
-        options = {**self._options, **_with_spares(options, spares)}
+        options = _together(self._options, options, spares)
         self._checkpoint.write(prefix, **options)
         return getattr(self._checkpoint, "save_report", None)
 
     def prepare(
         self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
     ) -> PendingSave:
-        prepare = getattr(self._checkpoint, "prepare", None)
-        if not callable(prepare):
-            raise TypeError(
-                f"a {type(self._checkpoint).__qualname__} writes itself, and not in the "
-                "background; put its objects into a tensorbundle.Checkpoint"
-            )
-        options = {**self._options, **_with_spares(options, spares)}
-        pending: PendingSave = prepare(prefix, **options)
+        refuse_own_writer(self._checkpoint, "and not in the background")
+        options = _together(self._options, options, spares)
+        pending: PendingSave = self._checkpoint.prepare(prefix, **options)
         return pending
 
     def restore(self, prefix: str) -> Any:
@@ -160,7 +165,7 @@ class _Named(ManagedState):
         self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
     ) -> PendingSave:
         named = named_variables(self._values)
-        options = {**self._options, **_with_spares(options, spares)}
+        options = _together(self._options, options, spares)
         return prepare(prefix, named, **options)
 
     def restore(self, prefix: str) -> Any:
@@ -177,16 +182,19 @@ class _Function(ManagedState):
     def prepare(
         self, prefix: str, options: Any, spares: _core.SpareFiles | None = None
     ) -> PendingSave:
-        options = {**self._options, **_with_spares(options, spares)}
+        options = _together(self._options, options, spares)
         return prepare(prefix, self._function(), **options)
 
     def restore(self, prefix: str) -> Any:
         return load(prefix)
 
 
-def _with_spares(
-    options: Mapping[str, Any] | None, spares: _core.SpareFiles | None
+def _together(
+    common: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+    spares: _core.SpareFiles | None,
 ) -> dict[str, Any]:
+    """Give the options of one save: those of all, its own, and the files for it."""
     if options is not None and not isinstance(options, Mapping):
         raise TypeError(f"options must be a mapping, not {type(options).__name__}")
-    return {**(options or {}), **({} if spares is None else {"spares": spares})}
+    return {**common, **(options or {}), **({} if spares is None else {"spares": spares})}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 from tensorbundle.core import _core
-from tensorbundle.managed_state import writes_itself
 
-__all__ = ["check_recycle", "spare_files"]
+__all__ = ["spare_files"]
 
 
 def spare_files(owner: object, recycle: bool) -> _core.SpareFiles | None:
@@ -21,18 +19,3 @@ def spare_files(owner: object, recycle: bool) -> _core.SpareFiles | None:
     spares = _core.SpareFiles()
     weakref.finalize(owner, spares.clear)
     return spares
-
-
-def check_recycle(checkpoint: Any) -> None:
-    """Refuse what writes itself: only this library's saves write into replaced files.
-
-    Raises
-    ------
-    TypeError
-        It has ``write`` and ``restore`` of its own, and is no `tensorbundle.Checkpoint`.
-    """
-    if writes_itself(checkpoint):
-        raise TypeError(
-            f"a {type(checkpoint).__qualname__} writes itself, and always new files; "
-            "put its objects into a tensorbundle.Checkpoint"
-        )
