@@ -106,12 +106,8 @@ std::unique_ptr<io::WritableFile> SpareFiles::Take(io::Storage& storage,
     const bool is_settled = found->second.is_settled || Settle(storage);
     const auto spare = spares_.extract(found);
     wanted_.insert(spare.key());
-    if (!is_settled) {
-      static_cast<void>(storage.Remove(spare.mapped().path));
-      continue;
-    }
-    if (!storage.Rename(spare.mapped().path, path).ok()) {
-      // Others have swept it, mostly.
+    // Where it cannot be renamed, others have swept it, mostly.
+    if (!is_settled || !storage.Rename(spare.mapped().path, path).ok()) {
       static_cast<void>(storage.Remove(spare.mapped().path));
       continue;
     }
