@@ -31,6 +31,15 @@ class SpareCrashTest : public CrashTest {
         [](const Effect& effect) { return effect.kind == Kind::kWrite && effect.file == 0; }));
   }
 
+  // Saves a bundle beside d/y, which was there before, and removes that as a rotation does.
+  void ReplaceOther() {
+    ASSERT_TRUE(memory_->MakeDirectory("d").ok());
+    ASSERT_TRUE(Save(*memory_, "d/y", new_.views(), Options()).ok());
+    story_.before = io::ImageOf(*memory_, "d");
+    SaveNow(newer_, Recycling());
+    RemoveOther();
+  }
+
   // Removes the bundle d/y as a rotation does: its index, then its data.
   void RemoveOther() {
     ASSERT_TRUE(storage_.Remove("d/y.index").ok());
@@ -106,22 +115,14 @@ TEST_F(SpareCrashTest, WithoutAnyOneOfTheSyncsABundleIsLost) {
 }
 
 TEST_F(SpareCrashTest, ARemovedBundleThatComesBackIsWhole) {
-  ASSERT_TRUE(memory_->MakeDirectory("d").ok());
-  ASSERT_TRUE(Save(*memory_, "d/y", new_.views(), Options()).ok());
-  story_.before = io::ImageOf(*memory_, "d");
-  SaveNow(newer_, Recycling());
-  RemoveOther();
+  ASSERT_NO_FATAL_FAILURE(ReplaceOther());
   SaveNow(new_, Recycling());
   EXPECT_GT(NumReused(), 0u);
   for (const NameOrder order : kBoth) EXPECT_EQ(FaultsOfOther(story_.log, order), 0u);
 }
 
 TEST_F(SpareCrashTest, WithoutTheSyncBeforeItsFilesAreWrittenARemovedBundleIsLost) {
-  ASSERT_TRUE(memory_->MakeDirectory("d").ok());
-  ASSERT_TRUE(Save(*memory_, "d/y", new_.views(), Options()).ok());
-  story_.before = io::ImageOf(*memory_, "d");
-  SaveNow(newer_, Recycling());
-  RemoveOther();
+  ASSERT_NO_FATAL_FAILURE(ReplaceOther());
   const size_t removed = storage_.log().size();
   SaveNow(new_, Recycling());
   const auto sync =
